@@ -1,0 +1,105 @@
+#ifndef KVASIR_STORAGE_BLOCK_STORE_H_
+#define KVASIR_STORAGE_BLOCK_STORE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "storage/arena.h"
+#include "storage/block.h"
+#include "storage/eviction_policy.h"
+
+namespace kvasir {
+
+// Key -> block over memory. Blocks are immutable; a committed block is dropped from the
+// index first and its memory reused only after the last reference goes.
+//
+// Threads: every method from any thread.
+// Bounds:  memory by the arena; the index costs at most 150 B a key beyond the key.
+class BlockStore {
+ public:
+  struct Options {
+    EvictionPolicyKind eviction_policy = EvictionPolicyKind::kS3Fifo;
+  };
+  struct ReserveOptions {
+    uint64_t size_bytes = 0;
+    std::string_view attributes;
+    bool replace = false;  // the last commit wins, instead of the first
+  };
+  struct KeyInfo {
+    std::string key;
+    uint64_t size_bytes = 0;
+    uint64_t checksum = 0;
+    std::string attributes;
+    Residency residency = Residency::kAbsent;
+    uint32_t references = 0;  // beyond the index's own
+    uint64_t generation = 0;
+  };
+  struct Stats {
+    uint64_t blocks = 0;           // committed and in the index
+    uint64_t block_bytes = 0;      // what their extents take in the arena
+    uint64_t reserved_blocks = 0;  // reservations alive, unbound ones too
+    uint64_t reserved_bytes = 0;
+    uint64_t unbound_blocks = 0;  // out of the index, still referenced
+    uint64_t unbound_bytes = 0;
+    uint64_t evicted_blocks_total = 0;
+    uint64_t evicted_bytes_total = 0;
+    uint64_t index_bytes = 0;  // memory of the index beyond keys, estimated
+  };
+  // capacity == free + block_bytes + reserved_bytes + unbound_bytes, exactly, whenever
+  // no call is under way.
+
+  // `arena` is not owned and must outlive the store.
+  BlockStore(Arena* arena, const Options& options);
+  ~BlockStore();
+
+  Residency Probe(std::string_view key) const;
+
+  // Begins a new block. Evicts as needed. AlreadyExists if the key is committed and
+  // `replace` is not set; Aborted if another reservation fills it and `replace` is not
+  // set; ResourceExhausted if nothing more can be evicted; InvalidArgument for a key,
+  // size or attributes outside base/limits.h. The store is unchanged on error.
+  absl::StatusOr<Reservation> Reserve(std::string_view key, const ReserveOptions& options);
+
+  // Publishes the block with one store to the index; from here its bytes never change.
+  // AlreadyExists if another writer committed the key first and this reservation is not
+  // a replacing one; FailedPrecondition if it was unbound. The reservation is consumed
+  // and on error its memory is free again.
+  absl::Status Commit(Reservation reservation, uint64_t checksum);
+
+  // A reference to the committed block. NotFound if absent or still being filled.
+  // Counts as a use for the eviction policy.
+  absl::StatusOr<BlockRef> Fetch(std::string_view key);
+  // The same without counting as a use.
+  absl::StatusOr<BlockRef> Peek(std::string_view key);
+
+  // Unbinds the key; its bytes stay until the last BlockRef goes. NotFound if absent.
+  // A reservation that is filling the key is not disturbed.
+  absl::Status Remove(std::string_view key);
+
+  // Committed keys with `prefix`, greater than `after` (empty: from the start), in byte
+  // order, at most `limit`.
+  std::vector<KeyInfo> List(std::string_view prefix, std::string_view after,
+                            size_t limit) const;
+  absl::StatusOr<KeyInfo> Stat(std::string_view key) const;
+
+  // Frees at least `target_bytes` of unreferenced memory, coldest first, if there is as
+  // much. Returns the bytes freed.
+  uint64_t Evict(uint64_t target_bytes);
+
+  Stats stats() const;
+  Arena* arena() const;
+
+ private:
+  class Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace kvasir
+
+#endif  // KVASIR_STORAGE_BLOCK_STORE_H_
