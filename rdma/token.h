@@ -1,7 +1,9 @@
 #ifndef KVASIR_RDMA_TOKEN_H_
 #define KVASIR_RDMA_TOKEN_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -58,11 +60,15 @@ class TokenSealer {
  private:
   struct Key;
   const Epoch epoch_;
-  const Key* const key_;
+  const std::unique_ptr<const Key> key_;
 };
 
 // Bytes of every sealed token.
 inline constexpr size_t kSealedTokenBytes = 97;
+
+// What `sealed` says, unchecked: worth something only once Gate::Admit has accepted this
+// very string. PermissionDenied if it has not the shape of a token.
+absl::StatusOr<TokenClaims> ReadClaims(std::string_view sealed);
 
 }  // namespace kvasir
 

@@ -1,0 +1,25 @@
+#include "rdma/transport.h"
+
+#include <fmt/core.h>
+
+namespace kvasir {
+
+std::string_view TransportName(TransportKind kind) {
+  switch (kind) {
+    case TransportKind::kRdma: return "rdma";
+    case TransportKind::kShm: return "shm";
+    case TransportKind::kTcp: return "tcp";
+  }
+  return "unknown";
+}
+
+absl::StatusOr<TransportKind> ParseTransport(std::string_view text) {
+  for (const TransportKind kind :
+       {TransportKind::kRdma, TransportKind::kShm, TransportKind::kTcp}) {
+    if (text == TransportName(kind)) return kind;
+  }
+  return absl::InvalidArgumentError(
+      fmt::format("parse transport: \"{}\" is not one of rdma, shm, tcp", text));
+}
+
+}  // namespace kvasir
