@@ -1,0 +1,31 @@
+#ifndef KVASIR_BASE_RULES_H_
+#define KVASIR_BASE_RULES_H_
+
+// The safety rules of docs/leases.md, each read with a plain `if (rules::kFence)` at the
+// one place that enforces it. They are constants, always on. The simulation's mutation
+// check, and nothing else, compiles those sources with KVASIR_MUTABLE_RULES and defines
+// the variables itself, to show that it finds the damage when a rule is off.
+namespace kvasir::rules {
+
+#ifdef KVASIR_MUTABLE_RULES
+extern bool kFence;
+extern bool kS1;
+extern bool kS2;
+extern bool kChecksum;
+extern bool kDeadline;
+#else
+// Memory that somebody may still write is reused only after the fence (reaper).
+inline constexpr bool kFence = true;
+// Every call names a session that is live now (session table).
+inline constexpr bool kS1 = true;
+// A token works only on the lane it was granted on (lease table).
+inline constexpr bool kS2 = true;
+// Bytes count only if they match their checksum (commit; client on every read).
+inline constexpr bool kChecksum = true;
+// A read counts only if it completed before the lease's deadline (client).
+inline constexpr bool kDeadline = true;
+#endif
+
+}  // namespace kvasir::rules
+
+#endif  // KVASIR_BASE_RULES_H_
