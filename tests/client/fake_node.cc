@@ -1,0 +1,245 @@
+#include "tests/client/fake_node.h"
+
+#include <cstring>
+#include <utility>
+
+#include "base/checksum.h"
+#include "base/status_reason.h"
+
+namespace kvasir {
+namespace {
+
+class FakeStream final : public ControlStream {
+ public:
+  explicit FakeStream(FakeNode* node) : node_(node) { ++node_->streams_open; }
+  ~FakeStream() override { --node_->streams_open; }
+
+  absl::Status Exchange(const v1::LaneRequest& request, v1::LaneResponse* response,
+                        Instant deadline) override {
+    if (broken_) return absl::UnavailableError("stream is broken");
+    absl::Status status = node_->Serve(request, response);
+    if (status.ok() && node_->clock.Now() >= deadline) {
+      status = absl::DeadlineExceededError("no answer in time");
+    }
+    if (!status.ok()) broken_ = true;
+    if (!status.ok() || !response->has_error()) return status;
+    const v1::LaneError& error = response->error();
+    return WithReason(
+        absl::Status(static_cast<absl::StatusCode>(error.code()), error.message()),
+        error.reason());
+  }
+
+ private:
+  FakeNode* const node_;
+  bool broken_ = false;
+};
+
+class FakeLane final : public Lane {
+ public:
+  explicit FakeLane(FakeNode* node) : node_(node) { ++node_->lanes_open; }
+  ~FakeLane() override { --node_->lanes_open; }
+
+  void Run(std::span<Transfer> batch, Instant deadline) override {
+    for (Transfer& transfer : batch) node_->Move(&transfer);
+    if (node_->on_moved) node_->on_moved(batch);
+    for (Transfer& transfer : batch) {
+      if (transfer.status.ok() && node_->lanes_time_out && node_->clock.Now() >= deadline) {
+        transfer.status = absl::DeadlineExceededError("move bytes: too late");
+      }
+      if (absl::IsDeadlineExceeded(transfer.status) || absl::IsUnavailable(transfer.status)) {
+        usable_ = false;
+      }
+    }
+  }
+  bool usable() const override { return usable_; }
+
+ private:
+  FakeNode* const node_;
+  bool usable_ = true;
+};
+
+class FakeRegion final : public MemoryRegion {
+ public:
+  FakeRegion(FakeNode* node, std::span<std::byte> bytes)
+      : node_(node), bytes_(bytes), at_(node->registered.emplace(bytes.data(), bytes.size())) {}
+  ~FakeRegion() override { node_->registered.erase(at_); }
+  std::span<std::byte> bytes() const override { return bytes_; }
+
+ private:
+  FakeNode* const node_;
+  const std::span<std::byte> bytes_;
+  const std::multimap<const std::byte*, size_t>::iterator at_;
+};
+
+class FakeTransport final : public ClientTransport {
+ public:
+  explicit FakeTransport(FakeNode* node) : node_(node) {}
+  TransportKind kind() const override { return node_->kind(); }
+  absl::StatusOr<std::unique_ptr<MemoryRegion>> Register(std::span<std::byte> memory) override {
+    return std::make_unique<FakeRegion>(node_, memory);
+  }
+  absl::StatusOr<std::unique_ptr<Lane>> Connect(Rendezvous rendezvous, Instant) override {
+    if (!node_->connect_status.ok()) return node_->connect_status;
+    absl::StatusOr<std::string> offer = rendezvous("hello");
+    if (!offer.ok()) return offer.status();
+    if (*offer != "offer") return absl::InternalError("connect: not the fake's offer");
+    return std::make_unique<FakeLane>(node_);
+  }
+
+ private:
+  FakeNode* const node_;
+};
+
+}  // namespace
+
+void FakeNode::Store(const std::string& key, std::string_view bytes,
+                     std::string_view attributes) {
+  blocks[key] = {std::string(bytes), std::string(attributes),
+                 BlockChecksum(ChecksumSeed(key), std::as_bytes(std::span(bytes)))};
+}
+
+std::unique_ptr<ControlStream> FakeNode::OpenStream() {
+  return std::make_unique<FakeStream>(this);
+}
+
+std::unique_ptr<ClientTransport> FakeNode::MakeTransport() {
+  return std::make_unique<FakeTransport>(this);
+}
+
+absl::Status FakeNode::Serve(const v1::LaneRequest& request, v1::LaneResponse* response) {
+  requests.push_back(request);
+  if (on_request) {
+    if (absl::Status status = on_request(request); !status.ok()) return status;
+  }
+  response->Clear();
+  for (const uint64_t lease : request.releases()) open_reads.erase(lease);
+  switch (request.request_case()) {
+    case v1::LaneRequest::kOpen:
+      response->mutable_open()->set_lane(7);
+      response->mutable_open()->set_offer("offer");
+      break;
+    case v1::LaneRequest::kLookup:
+      for (const std::string& key : request.lookup().keys()) {
+        const bool stored = blocks.count(key) > 0;
+        response->mutable_lookup()->mutable_residency()->push_back(static_cast<char>(
+            stored ? v1::RESIDENCY_MEMORY : v1::RESIDENCY_ABSENT));
+      }
+      break;
+    case v1::LaneRequest::kGrantReads:
+      GrantReads(request.grant_reads(), response->mutable_grant_reads());
+      break;
+    case v1::LaneRequest::kGrantWrites:
+      GrantWrites(request.grant_writes(), response->mutable_grant_writes());
+      break;
+    case v1::LaneRequest::kCommit:
+      Commit(request.commit(), response->mutable_commit());
+      break;
+    case v1::LaneRequest::kAbort:
+      response->mutable_abort();
+      for (const uint64_t lease : request.abort().leases()) {
+        open_writes.erase(lease);
+        aborted.push_back(lease);
+      }
+      break;
+    case v1::LaneRequest::kRelease:
+      response->mutable_release();
+      break;
+    case v1::LaneRequest::kRemove:
+      for (const std::string& key : request.remove().keys()) {
+        response->mutable_remove()->add_outcomes(
+            blocks.erase(key) > 0 ? v1::KEY_OUTCOME_OK : v1::KEY_OUTCOME_MISS);
+      }
+      break;
+    case v1::LaneRequest::kUnpinOwner:
+      response->mutable_unpin_owner();
+      break;
+    case v1::LaneRequest::REQUEST_NOT_SET:
+      return absl::InvalidArgumentError("serve: empty request");
+  }
+  if (on_response) on_response(response);
+  return absl::OkStatus();
+}
+
+void FakeNode::GrantReads(const v1::GrantReadsRequest& request,
+                          v1::GrantReadsResponse* response) {
+  response->set_ttl_ms(ttl_ms);
+  response->set_pushed(request.push());
+  for (const std::string& key : request.keys()) {
+    v1::ReadGrant* const grant = response->add_grants();
+    const auto block = blocks.find(key);
+    if (block == blocks.end()) {
+      grant->set_outcome(v1::KEY_OUTCOME_MISS);
+      continue;
+    }
+    grant->set_outcome(v1::KEY_OUTCOME_OK);
+    grant->set_lease(++last_lease_);
+    grant->set_size_bytes(block->second.bytes.size());
+    grant->set_checksum(block->second.checksum);
+    grant->set_attributes(block->second.attributes);
+    if (!request.push()) grant->set_token("token");
+    open_reads.insert(last_lease_);
+    read_bytes_[last_lease_] = block->second.bytes;
+  }
+}
+
+void FakeNode::GrantWrites(const v1::GrantWritesRequest& request,
+                           v1::GrantWritesResponse* response) {
+  response->set_ttl_ms(ttl_ms);
+  for (const v1::WriteIntent& write : request.writes()) {
+    v1::WriteGrant* const grant = response->add_grants();
+    if (blocks.count(write.key()) > 0 && !request.replace()) {
+      grant->set_outcome(v1::KEY_OUTCOME_EXISTS);
+      continue;
+    }
+    grant->set_outcome(v1::KEY_OUTCOME_OK);
+    grant->set_lease(++last_lease_);
+    grant->set_token("token");
+    open_writes[last_lease_] = write.key();
+    filling_[last_lease_] = {std::string(write.size_bytes(), '\0'), write.attributes(), 0};
+  }
+}
+
+void FakeNode::Commit(const v1::CommitRequest& request, v1::CommitResponse* response) {
+  for (const v1::CommitItem& item : request.items()) {
+    const auto write = open_writes.find(item.lease());
+    if (write == open_writes.end()) {
+      response->add_outcomes(v1::KEY_OUTCOME_MISS);
+      continue;
+    }
+    filling_[item.lease()].checksum = item.checksum();
+    blocks[write->second] = filling_[item.lease()];
+    open_writes.erase(write);
+    response->add_outcomes(v1::KEY_OUTCOME_OK);
+  }
+}
+
+void FakeNode::Move(Transfer* transfer) {
+  const uint64_t lease = static_cast<uint64_t>(transfer->token.lease);
+  const bool reading = transfer->token.access == Access::kRead;
+  std::string& bytes = reading ? read_bytes_[lease] : filling_[lease].bytes;
+  Checksummer checksummer;
+  checksummer.Reset(transfer->checksum_seed);
+  size_t done = 0;
+  for (const std::span<std::byte> slice : transfer->local) {
+    if (needs_registration && !IsRegistered(slice)) {
+      transfer->status = absl::InvalidArgumentError("move bytes: memory is not registered");
+      return;
+    }
+    void* const remote = bytes.data() + done;
+    std::memcpy(reading ? slice.data() : remote, reading ? remote : slice.data(),
+                slice.size());
+    checksummer.Update(slice);
+    done += slice.size();
+  }
+  transfer->status = absl::OkStatus();
+  if (transfer->want_checksum) transfer->checksum = checksummer.Finish();
+}
+
+bool FakeNode::IsRegistered(std::span<const std::byte> slice) const {
+  for (const auto& [start, size] : registered) {
+    if (slice.data() >= start && slice.data() + slice.size() <= start + size) return true;
+  }
+  return false;
+}
+
+}  // namespace kvasir
