@@ -4,7 +4,7 @@ kvasir_proto makes NAME (messages) and, with services = True, NAME_grpc (stubs):
 code needs messages only, and the stubs' headers are slow to compile.
 """
 
-def kvasir_proto(name, src, deps = [], services = False, visibility = None):
+def kvasir_proto(name, src, deps = [], services = False, visibility = None, testonly = False):
     """Generates messages, and stubs if services is set, from one .proto file.
 
     Args:
@@ -13,10 +13,12 @@ def kvasir_proto(name, src, deps = [], services = False, visibility = None):
       deps: kvasir_proto targets of the files that src imports.
       services: also make NAME_grpc.
       visibility: of both libraries.
+      testonly: only tests may use them.
     """
     stem = src[:-len(".proto")]
     native.genrule(
         name = name + "_gen",
+        testonly = testonly,
         srcs = [src, "//proto:sources"],
         outs = [stem + ".pb.h", stem + ".pb.cc"],
         cmd = "/usr/bin/protoc -Iproto --cpp_out=$(RULEDIR) $(location %s)" % src,
@@ -26,6 +28,7 @@ def kvasir_proto(name, src, deps = [], services = False, visibility = None):
         srcs = [stem + ".pb.cc"],
         hdrs = [stem + ".pb.h"],
         copts = ["-w"],
+        testonly = testonly,
         strip_include_prefix = "/proto",
         visibility = visibility,
         deps = deps + ["//third_party:protobuf"],
@@ -34,6 +37,7 @@ def kvasir_proto(name, src, deps = [], services = False, visibility = None):
         return
     native.genrule(
         name = name + "_grpc_gen",
+        testonly = testonly,
         srcs = [src, "//proto:sources"],
         outs = [stem + ".grpc.pb.h", stem + ".grpc.pb.cc"],
         cmd = "/usr/bin/protoc -Iproto --plugin=protoc-gen-grpc=/usr/bin/grpc_cpp_plugin" +
@@ -44,6 +48,7 @@ def kvasir_proto(name, src, deps = [], services = False, visibility = None):
         srcs = [stem + ".grpc.pb.cc"],
         hdrs = [stem + ".grpc.pb.h"],
         copts = ["-w"],
+        testonly = testonly,
         strip_include_prefix = "/proto",
         visibility = visibility,
         deps = [":" + name, "//third_party:grpc"],

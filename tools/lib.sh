@@ -13,10 +13,10 @@ packages=(
   protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libgrpc++-dev libabsl-dev
   libcli11-dev libyaml-cpp-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
   prometheus-cpp-dev libcpp-httplib-dev libxxhash-dev libssl-dev libnuma-dev
-  libgtest-dev libgmock-dev
+  libgtest-dev libgmock-dev libhiredis-dev
 )
-# What only the benchmarks need: the peers that they measure against.
-bench_packages=(redis-server libhiredis-dev)
+# What only the benchmarks run: the peers that they measure against.
+bench_packages=(redis-server)
 
 # install_packages NAME...: installs what is missing, and only that.
 install_packages() {
