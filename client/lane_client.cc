@@ -27,47 +27,6 @@ v1::TransportKind ToProto(TransportKind kind) {
   return v1::TRANSPORT_KIND_UNSPECIFIED;
 }
 
-Outcome OutcomeOf(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return Outcome::kOk;
-    case absl::StatusCode::kDeadlineExceeded:
-      return Outcome::kLate;
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kUnauthenticated:
-      return Outcome::kNodeDown;
-    case absl::StatusCode::kInvalidArgument:
-      return Outcome::kInvalid;
-    case absl::StatusCode::kResourceExhausted:
-      return Outcome::kRefused;
-    default:
-      return Outcome::kOther;
-  }
-}
-
-Outcome OutcomeOf(v1::KeyOutcome outcome) {
-  switch (outcome) {
-    case v1::KEY_OUTCOME_OK:
-      return Outcome::kOk;
-    case v1::KEY_OUTCOME_MISS:
-      return Outcome::kAbsent;
-    case v1::KEY_OUTCOME_EXISTS:
-      return Outcome::kExists;
-    case v1::KEY_OUTCOME_IN_PROGRESS:
-      return Outcome::kInProgress;
-    case v1::KEY_OUTCOME_REFUSED:
-      return Outcome::kRefused;
-    case v1::KEY_OUTCOME_INVALID:
-      return Outcome::kInvalid;
-    case v1::KEY_OUTCOME_EXPIRED:
-      return Outcome::kLate;
-    case v1::KEY_OUTCOME_CHECKSUM_MISMATCH:
-      return Outcome::kChecksum;
-    default:
-      return Outcome::kOther;
-  }
-}
-
 // A key that is being filled for the first time is not there yet.
 Outcome ReadOutcomeOf(v1::KeyOutcome outcome) {
   return outcome == v1::KEY_OUTCOME_IN_PROGRESS ? Outcome::kAbsent : OutcomeOf(outcome);

@@ -4,6 +4,9 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/status.h"
+#include "kvasir/v1/common.pb.h"
+
 namespace kvasir {
 
 // What became of one key of a batch, as the client's rules tell it apart; Client turns
@@ -28,6 +31,11 @@ struct KeyResult {
   uint64_t size_bytes = 0;  // of a block that was moved
   std::string detail;       // for people; often empty
 };
+
+// What a node's answer about one key means.
+Outcome OutcomeOf(v1::KeyOutcome outcome);
+// What it means for every key of a request that the request as a whole failed.
+Outcome OutcomeOf(const absl::Status& status);
 
 }  // namespace kvasir
 

@@ -1,0 +1,107 @@
+#ifndef KVASIR_CLIENT_NODE_CLIENT_STREAM_H_
+#define KVASIR_CLIENT_NODE_CLIENT_STREAM_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+
+#include "absl/status/status.h"
+#include "base/clock.h"
+#include "client/node_client_status.h"
+
+namespace kvasir {
+
+// A bidirectional gRPC stream used as a sequence of exchanges: one request, one response.
+// Its completion queue is its own and is driven by the thread that calls Exchange, so no
+// other thread takes part in a round trip. Opened by the first exchange, whose request
+// travels with the stream's headers. Not thread-safe.
+template <typename Request, typename Response>
+class ExchangeStream {
+ public:
+  using Stream = grpc::ClientAsyncReaderWriter<Request, Response>;
+
+  // `prepare(context, queue)` is a stub's PrepareAsync call. `clock` must outlive this.
+  template <typename Prepare>
+  ExchangeStream(const Prepare& prepare, const Clock* clock)
+      : clock_(clock), stream_(prepare(&context_, &queue_)) {}
+
+  ExchangeStream(const ExchangeStream&) = delete;
+  ExchangeStream& operator=(const ExchangeStream&) = delete;
+
+  ~ExchangeStream() {
+    // The peer sees the cancellation as the end of the stream.
+    if (started_) context_.TryCancel();
+    queue_.Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_.Next(&tag, &ok)) {
+    }
+  }
+
+  // DeadlineExceeded and every error of the stream leave it ended: later calls answer
+  // Unavailable.
+  absl::Status Exchange(const Request& request, Response* response, Instant deadline) {
+    if (ended_) return absl::UnavailableError("use control stream: it has ended");
+    if (!started_) {
+      context_.set_initial_metadata_corked(true);
+      stream_->StartCall(nullptr);
+      started_ = true;
+    }
+    stream_->Write(request, this);
+    stream_->Read(response, this);
+    bool ok = true;
+    if (!Await(2, ToGrpcDeadline(*clock_, deadline), &ok)) {
+      ended_ = true;
+      return absl::DeadlineExceededError("use control stream: no answer in time");
+    }
+    return ok ? absl::OkStatus() : Finish(deadline);
+  }
+
+ private:
+  // Takes `events` completions off the queue. On the deadline it cancels the call and
+  // takes what is left then, which comes at once, so that gRPC touches no argument of
+  // ours afterwards; false then. `*ok` stays true only if every event was good.
+  bool Await(int events, gpr_timespec deadline, bool* ok) {
+    bool in_time = true;
+    while (events > 0) {
+      void* tag = nullptr;
+      bool event_ok = false;
+      const auto next = in_time ? queue_.AsyncNext(&tag, &event_ok, deadline)
+                                : (queue_.Next(&tag, &event_ok)
+                                       ? grpc::CompletionQueue::GOT_EVENT
+                                       : grpc::CompletionQueue::SHUTDOWN);
+      if (next == grpc::CompletionQueue::TIMEOUT) {
+        in_time = false;
+        context_.TryCancel();
+        continue;
+      }
+      *ok = *ok && event_ok;
+      --events;
+    }
+    return in_time;
+  }
+
+  // Why the peer ended the stream. Its last words may still be on their way.
+  absl::Status Finish(Instant deadline) {
+    ended_ = true;
+    grpc::Status status;
+    stream_->Finish(&status, this);
+    bool ok = true;
+    Await(1, ToGrpcDeadline(*clock_, deadline), &ok);
+    if (status.ok() || status.error_code() == grpc::StatusCode::CANCELLED) {
+      return absl::UnavailableError("use control stream: the peer ended it");
+    }
+    return FromGrpc(status);
+  }
+
+  const Clock* const clock_;
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  const std::unique_ptr<Stream> stream_;
+  bool started_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace kvasir
+
+#endif  // KVASIR_CLIENT_NODE_CLIENT_STREAM_H_
