@@ -12,6 +12,7 @@
 namespace kvasir {
 
 class Block;  // Reference-counted; internal to storage/ (block_internal.h).
+class BlockOwner;
 
 enum class Residency : uint8_t { kAbsent, kReserved, kMemory, kBoth, kDisk };
 
@@ -35,13 +36,16 @@ class BlockRef {
   uint64_t checksum() const;
   std::string_view attributes() const;
   uint64_t generation() const;
-  const Extent& extent() const;
+  // `size_bytes` of it are the block's size, not rounded up.
+  Extent extent() const;
   std::span<const std::byte> bytes() const;
 
  private:
   friend class BlockStore;
-  explicit BlockRef(Block* block) : block_(block) {}  // Takes over one reference.
+  // Takes over one reference.
+  BlockRef(Block* block, BlockOwner* owner) : block_(block), owner_(owner) {}
   Block* block_ = nullptr;
+  BlockOwner* owner_ = nullptr;
 };
 
 // The sole right to fill a new block. Move-only. Destroying it uncommitted frees the
@@ -59,7 +63,7 @@ class Reservation {
   std::string_view key() const;
   uint64_t size_bytes() const;
   uint64_t generation() const;
-  const Extent& extent() const;
+  Extent extent() const;
   std::span<std::byte> bytes() const;
   // Makes the key available to other writers while the memory stays reserved, for a
   // grant that ran out and waits for its fence. Commit is refused afterwards.
@@ -67,8 +71,9 @@ class Reservation {
 
  private:
   friend class BlockStore;
-  explicit Reservation(Block* block) : block_(block) {}
+  Reservation(Block* block, BlockOwner* owner) : block_(block), owner_(owner) {}
   Block* block_ = nullptr;
+  BlockOwner* owner_ = nullptr;
 };
 
 }  // namespace kvasir

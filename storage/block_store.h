@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include "storage/arena.h"
 #include "storage/block.h"
 #include "storage/eviction_policy.h"
+#include "storage/key_info.h"
 
 namespace kvasir {
 
@@ -31,15 +31,7 @@ class BlockStore {
     std::string_view attributes;
     bool replace = false;  // the last commit wins, instead of the first
   };
-  struct KeyInfo {
-    std::string key;
-    uint64_t size_bytes = 0;
-    uint64_t checksum = 0;
-    std::string attributes;
-    Residency residency = Residency::kAbsent;
-    uint32_t references = 0;  // beyond the index's own
-    uint64_t generation = 0;
-  };
+  using KeyInfo = kvasir::KeyInfo;
   struct Stats {
     uint64_t blocks = 0;           // committed and in the index
     uint64_t block_bytes = 0;      // what their extents take in the arena

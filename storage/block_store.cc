@@ -1,0 +1,324 @@
+#include "storage/block_store.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "storage/block_internal.h"
+#include "storage/index.h"
+#include "storage/key_listing.h"
+#include "storage/victim_queue.h"
+
+namespace kvasir {
+namespace {
+
+// Times that Reserve makes room before it gives up: each round evicts something, but
+// other reservations may take it first.
+constexpr int kRoundsMax = 32;
+// Coldest blocks around which room is looked for.
+constexpr size_t kSeeds = 16;
+
+absl::Status CheckArguments(std::string_view key, const BlockStore::ReserveOptions& options) {
+  if (key.empty() || key.size() > kMaxKeyBytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("reserve: key of {} bytes is not in [1, {}]", key.size(), kMaxKeyBytes));
+  }
+  if (options.size_bytes == 0 || options.size_bytes > kMaxBlockBytes) {
+    return absl::InvalidArgumentError(fmt::format("reserve: {} bytes are not in [1, {}]",
+                                                  options.size_bytes, kMaxBlockBytes));
+  }
+  if (options.attributes.size() > kMaxAttributesBytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("reserve: attributes of {} bytes exceed {}", options.attributes.size(),
+                    kMaxAttributesBytes));
+  }
+  return absl::OkStatus();
+}
+
+// Blocks in one state and what they take in the arena. A block is added to its next
+// account before it leaves the last, so a reader may see it twice but never less than 0.
+struct Account {
+  void Add(const Block& block) {
+    blocks.fetch_add(1, std::memory_order_relaxed);
+    bytes.fetch_add(block.allocated_bytes(), std::memory_order_relaxed);
+  }
+  void Subtract(const Block& block) {
+    blocks.fetch_sub(1, std::memory_order_relaxed);
+    bytes.fetch_sub(block.allocated_bytes(), std::memory_order_relaxed);
+  }
+  std::atomic<uint64_t> blocks{0};
+  std::atomic<uint64_t> bytes{0};
+};
+
+}  // namespace
+
+class BlockStore::Impl final : public BlockOwner {
+ public:
+  Impl(Arena* arena, const Options& options)
+      : arena_(arena), victims_(options.eviction_policy, arena->usage().capacity_bytes) {}
+
+  ~Impl() {
+    while (Block* const block = index_.TakeAny()) Detach(block, VictimQueue::Why::kRemoved);
+    // A BlockRef or Reservation must not outlive its store.
+    KV_CHECK(unbound_.blocks == 0 && reserved_.blocks == 0);
+  }
+
+  // BlockOwner.
+  void Release(Block* block) override {
+    Block::Dropped dropped = block->Drop();
+    while (dropped == Block::Dropped::kMustUnpark) {
+      victims_.Unpark(block);
+      dropped = block->Drop();
+    }
+    if (dropped == Block::Dropped::kLast) Free(block, &unbound_);
+  }
+  void Unbind(Block* block) override { index_.Unbind(block); }
+  void Abandon(Block* block) override {
+    index_.Unbind(block);
+    Free(block, &reserved_);
+  }
+  Region* region() const override { return arena_->region(); }
+
+  absl::StatusOr<Block*> Reserve(std::string_view key, const ReserveOptions& options) {
+    Block* const block =
+        Block::New(key, options.attributes, options.size_bytes,
+                   next_generation_.fetch_add(1, std::memory_order_relaxed));
+    block->replacing = options.replace;
+    absl::Status status = index_.Bind(block);
+    if (status.ok()) {
+      status = AllocateOrEvict(block);
+      if (status.ok()) {
+        reserved_.Add(*block);
+        return block;
+      }
+      index_.Unbind(block);
+    }
+    Block::Delete(block);
+    return status;
+  }
+
+  absl::Status Commit(Block* block, uint64_t checksum) {
+    block->set_checksum(checksum);
+    committed_.Add(*block);
+    Index::Published published = index_.Publish(block);
+    if (!published.status.ok()) {
+      committed_.Subtract(*block);
+      Free(block, &reserved_);
+      return std::move(published.status);
+    }
+    reserved_.Subtract(*block);
+    if (published.replaced != nullptr) {
+      Detach(published.replaced, VictimQueue::Why::kRemoved);
+    }
+    // After the index, so that eviction never meets a block that is not there yet.
+    victims_.Add(block);
+    Release(block);
+    return absl::OkStatus();
+  }
+
+  Block* Find(std::string_view key) { return index_.Find(key); }
+  void Touch(Block* block) { victims_.Touch(block); }
+
+  bool Remove(std::string_view key) {
+    Block* const block = index_.Take(key);
+    if (block != nullptr) Detach(block, VictimQueue::Why::kRemoved);
+    return block != nullptr;
+  }
+
+  uint64_t Evict(uint64_t target_bytes) ABSL_LOCKS_EXCLUDED(room_mu_) {
+    uint64_t freed = 0;
+    while (freed < target_bytes) {
+      absl::MutexLock lock(&room_mu_);  // One at a time: a put that waits goes between.
+      Block* const victim = victims_.PopIdle();
+      if (victim == nullptr) break;
+      const uint64_t bytes = victim->allocated_bytes();
+      if (EvictHeld(victim)) {
+        freed += bytes;
+      } else {
+        victims_.PutBack(victim);
+        Release(victim);
+      }
+    }
+    return freed;
+  }
+
+  Stats stats() const {
+    return {.blocks = committed_.blocks,
+            .block_bytes = committed_.bytes,
+            .reserved_blocks = reserved_.blocks,
+            .reserved_bytes = reserved_.bytes,
+            .unbound_blocks = unbound_.blocks,
+            .unbound_bytes = unbound_.bytes,
+            .evicted_blocks_total = evicted_.blocks,
+            .evicted_bytes_total = evicted_.bytes,
+            .index_bytes = index_.memory_bytes() + victims_.memory_bytes()};
+  }
+
+  const Index& index() const { return index_; }
+  Arena* arena() const { return arena_; }
+
+
+ private:
+  // What BlockRef and Reservation let go of at last.
+  void Free(Block* block, Account* account) {
+    account->Subtract(*block);
+    arena_->Free(block);
+    Block::Delete(block);
+  }
+
+  // Moves a block that has left the index on to its last holders; takes over the index's
+  // reference.
+  void Detach(Block* block, VictimQueue::Why why) {
+    unbound_.Add(*block);
+    committed_.Subtract(*block);
+    victims_.Retire(block, why);
+    Release(block);
+  }
+
+  // Evicts a block that the caller holds once, and takes that reference over, unless
+  // somebody else holds it too. This is where a block would go down to a tier.
+  bool EvictHeld(Block* block) {
+    if (!index_.TakeIdle(block)) return false;
+    evicted_.Add(*block);
+    Detach(block, VictimQueue::Why::kEvicted);
+    Release(block);
+    return true;
+  }
+
+  absl::Status AllocateOrEvict(Block* block) ABSL_LOCKS_EXCLUDED(room_mu_) {
+    // While somebody makes room, others queue up instead of taking it from under them.
+    if (makers_.load(std::memory_order_relaxed) == 0) {
+      absl::Status status = arena_->Allocate(block->size_bytes(), block);
+      if (status.ok()) return status;
+    }
+    makers_.fetch_add(1, std::memory_order_relaxed);
+    absl::Status status = AllocateInTurn(block);
+    makers_.fetch_sub(1, std::memory_order_relaxed);
+    return status;
+  }
+
+  absl::Status AllocateInTurn(Block* block) ABSL_LOCKS_EXCLUDED(room_mu_) {
+    absl::MutexLock lock(&room_mu_);
+    for (int round = 0;; ++round) {
+      absl::Status status = arena_->Allocate(block->size_bytes(), block);
+      if (status.ok() || round == kRoundsMax) return status;
+      if (!MakeRoomLocked(block->size_bytes())) return status;
+    }
+  }
+
+  // Evicts the cheapest neighbours that make room for `size_bytes` in one piece, around
+  // the coldest blocks if that is possible. False if nothing could make room.
+  bool MakeRoomLocked(uint64_t size_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(room_mu_) {
+    std::vector<Block*> seeds = victims_.HoldColdest(kSeeds);
+    std::vector<Block*> window;
+    const bool found = HoldWindow(size_bytes, /*everywhere=*/false, &seeds, &window) ||
+                       HoldWindow(size_bytes, /*everywhere=*/true, &seeds, &window);
+    for (Block* seed : seeds) Release(seed);
+    bool whole = true;
+    for (Block* block : window) {
+      // A reader who came meanwhile keeps its block, and so the rest may stay too.
+      whole = whole && EvictHeld(block);
+      if (!whole) Release(block);
+    }
+    return found;
+  }
+
+  // Moves what is in the window from `seeds`, or holds it, into `window`. What cannot be
+  // held any more is left out: the next round will see.
+  bool HoldWindow(uint64_t size_bytes, bool everywhere, std::vector<Block*>* seeds,
+                  std::vector<Block*>* window) ABSL_EXCLUSIVE_LOCKS_REQUIRED(room_mu_) {
+    const std::vector<Arena::Slot*> slots(seeds->begin(), seeds->end());
+    const auto cost = [seeds](const Arena::Slot& slot) {
+      const auto& block = static_cast<const Block&>(slot);
+      const bool is_seed =
+          block.IsIdle(/*mine=*/1) && std::find(seeds->begin(), seeds->end(), &block) != seeds->end();
+      if (!is_seed && !block.IsIdle(/*mine=*/0)) return Arena::kImmovable;
+      return block.allocated_bytes() * (1 + block.uses());
+    };
+    const auto take = [seeds, window](Arena::Slot* slot) {
+      auto* const block = static_cast<Block*>(slot);
+      if (std::erase(*seeds, block) > 0 || block->HoldIfIdle()) window->push_back(block);
+    };
+    return arena_->FindWindow({.size_bytes = size_bytes,
+                               .seeds = slots,
+                               .everywhere = everywhere,
+                               .cost = cost,
+                               .take = take});
+  }
+
+  Arena* const arena_;
+  Index index_;
+  VictimQueue victims_;
+  Account committed_, reserved_, unbound_, evicted_;
+  std::atomic<uint64_t> next_generation_{1};
+  // Who makes room or waits to. Relaxed: it only steers who goes first.
+  std::atomic<int> makers_{0};
+  // Held while evicting, before every other lock here, so that two who make room do not
+  // stand in each other's way. Guards nothing else.
+  absl::Mutex room_mu_;
+};
+
+BlockStore::BlockStore(Arena* arena, const Options& options)
+    : impl_(std::make_unique<Impl>(arena, options)) {}
+BlockStore::~BlockStore() = default;
+
+Residency BlockStore::Probe(std::string_view key) const {
+  const Index::Lookup found = impl_->index().Probe(key);
+  if (found.committed) return Residency::kMemory;
+  return found.filling ? Residency::kReserved : Residency::kAbsent;
+}
+
+absl::StatusOr<Reservation> BlockStore::Reserve(std::string_view key,
+                                                const ReserveOptions& options) {
+  if (absl::Status status = CheckArguments(key, options); !status.ok()) return status;
+  absl::StatusOr<Block*> block = impl_->Reserve(key, options);
+  if (!block.ok()) return std::move(block).status();
+  return Reservation(*block, impl_.get());
+}
+
+absl::Status BlockStore::Commit(Reservation reservation, uint64_t checksum) {
+  KV_CHECK(!reservation.empty());
+  return impl_->Commit(std::exchange(reservation.block_, nullptr), checksum);
+}
+
+absl::StatusOr<BlockRef> BlockStore::Fetch(std::string_view key) {
+  absl::StatusOr<BlockRef> ref = Peek(key);
+  if (ref.ok()) impl_->Touch(ref->block_);
+  return ref;
+}
+
+absl::StatusOr<BlockRef> BlockStore::Peek(std::string_view key) {
+  Block* const block = impl_->index().Find(key);
+  // No key in the message: misses are common, and this one allocates little.
+  if (block == nullptr) return absl::NotFoundError("fetch: the key is not stored");
+  return BlockRef(block, impl_.get());
+}
+
+absl::Status BlockStore::Remove(std::string_view key) {
+  if (!impl_->Remove(key)) return absl::NotFoundError("remove: the key is not stored");
+  return absl::OkStatus();
+}
+
+std::vector<KeyInfo> BlockStore::List(std::string_view prefix, std::string_view after,
+                                      size_t limit) const {
+  return ListKeys(impl_->index(), {.prefix = prefix, .after = after, .limit = limit});
+}
+
+absl::StatusOr<KeyInfo> BlockStore::Stat(std::string_view key) const {
+  Block* const block = impl_->index().Find(key);
+  if (block == nullptr) return absl::NotFoundError("stat: the key is not stored");
+  const BlockRef ref(block, impl_.get());
+  KeyInfo info = InfoOf(*block);
+  --info.references;  // this one
+  return info;
+}
+
+uint64_t BlockStore::Evict(uint64_t target_bytes) { return impl_->Evict(target_bytes); }
+BlockStore::Stats BlockStore::stats() const { return impl_->stats(); }
+Arena* BlockStore::arena() const { return impl_->arena(); }
+
+}  // namespace kvasir

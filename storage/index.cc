@@ -1,0 +1,153 @@
+#include "storage/index.h"
+
+#include "base/check.h"
+
+namespace kvasir {
+namespace {
+
+// malloc's header and rounding, on average.
+constexpr uint64_t kMallocBytes = 16;
+// A control byte and a pointer.
+constexpr uint64_t kHashSlotBytes = 9;
+// A pointer in nodes about 70 % full.
+constexpr uint64_t kTreeEntryBytes = 12;
+
+}  // namespace
+
+Index::Index() = default;
+
+Index::~Index() {
+  for (Shard& shard : shards_) {
+    absl::MutexLock lock(&shard.mu);
+    KV_CHECK(shard.by_hash.empty() && shard.filling.empty());
+  }
+}
+
+bool Index::Shard::FillingLocked(std::string_view key) const {
+  const auto it = filling.lower_bound(key);
+  return it != filling.end() && (*it)->key() == key;
+}
+
+void Index::Shard::EraseLocked(Block* block) {
+  by_key.erase(block);
+  by_hash.erase(block);
+  block->ClearIndexed();
+}
+
+Index::Lookup Index::Probe(std::string_view key) const {
+  const HashedKey hashed(key);
+  const Shard& shard = ShardOfKey(hashed);
+  absl::ReaderMutexLock lock(&shard.mu);
+  return {.committed = shard.by_hash.contains(hashed), .filling = shard.FillingLocked(key)};
+}
+
+Block* Index::Find(std::string_view key) const {
+  const HashedKey hashed(key);
+  const Shard& shard = ShardOfKey(hashed);
+  absl::ReaderMutexLock lock(&shard.mu);
+  const auto it = shard.by_hash.find(hashed);
+  if (it == shard.by_hash.end()) return nullptr;
+  (*it)->Hold();
+  return *it;
+}
+
+absl::Status Index::Bind(Block* block) {
+  const HashedKey hashed(block->key());
+  Shard& shard = ShardOfKey(hashed);
+  absl::MutexLock lock(&shard.mu);
+  if (!block->replacing && shard.by_hash.contains(hashed)) {
+    return absl::AlreadyExistsError("reserve: the key is committed");
+  }
+  if (!block->replacing && shard.FillingLocked(hashed.key)) {
+    return absl::AbortedError("reserve: another reservation fills the key");
+  }
+  shard.filling.insert(block);
+  block->bound = true;
+  return absl::OkStatus();
+}
+
+void Index::Unbind(Block* block) {
+  Shard& shard = ShardOfKey(HashedKey(block->key()));
+  absl::MutexLock lock(&shard.mu);
+  if (!block->bound) return;
+  block->bound = false;
+  shard.filling.erase(block);
+}
+
+Index::Published Index::Publish(Block* block) {
+  const HashedKey hashed(block->key());
+  Shard& shard = ShardOfKey(hashed);
+  absl::MutexLock lock(&shard.mu);
+  if (!block->bound) {
+    return {absl::FailedPreconditionError("commit: the reservation was unbound")};
+  }
+  block->bound = false;
+  shard.filling.erase(block);
+  Block* replaced = nullptr;
+  if (const auto it = shard.by_hash.find(hashed); it != shard.by_hash.end()) {
+    if (!block->replacing) {
+      return {absl::AlreadyExistsError("commit: another writer committed the key first")};
+    }
+    replaced = *it;
+    shard.EraseLocked(replaced);
+  }
+  block->Hold();
+  block->SetIndexed();
+  shard.by_hash.insert(block);
+  shard.by_key.insert(block);
+  return {absl::OkStatus(), replaced};
+}
+
+Block* Index::Take(std::string_view key) {
+  const HashedKey hashed(key);
+  Shard& shard = ShardOfKey(hashed);
+  absl::MutexLock lock(&shard.mu);
+  const auto it = shard.by_hash.find(hashed);
+  if (it == shard.by_hash.end()) return nullptr;
+  Block* const block = *it;
+  shard.EraseLocked(block);
+  return block;
+}
+
+bool Index::TakeIdle(Block* block) {
+  Shard& shard = ShardOfKey(HashedKey(block->key()));
+  absl::MutexLock lock(&shard.mu);
+  if (!block->IsIdle(/*mine=*/1)) return false;
+  shard.EraseLocked(block);
+  return true;
+}
+
+Block* Index::TakeAny() {
+  for (Shard& shard : shards_) {
+    absl::MutexLock lock(&shard.mu);
+    if (shard.by_hash.empty()) continue;
+    Block* const block = *shard.by_hash.begin();
+    shard.EraseLocked(block);
+    return block;
+  }
+  return nullptr;
+}
+
+void Index::VisitShard(size_t shard, std::string_view prefix, std::string_view after,
+                       size_t limit,
+                       absl::FunctionRef<void(const Block& block)> visit) const {
+  const Shard& from = shards_[shard];
+  absl::ReaderMutexLock lock(&from.mu);
+  auto it = after < prefix ? from.by_key.lower_bound(prefix) : from.by_key.upper_bound(after);
+  for (; it != from.by_key.end() && limit > 0; ++it, --limit) {
+    if (!(*it)->key().starts_with(prefix)) return;
+    visit(**it);
+  }
+}
+
+uint64_t Index::memory_bytes() const {
+  uint64_t bytes = sizeof(*this);
+  for (const Shard& shard : shards_) {
+    absl::ReaderMutexLock lock(&shard.mu);
+    bytes += shard.by_hash.capacity() * kHashSlotBytes +
+             shard.by_hash.size() * (sizeof(Block) + kMallocBytes + kTreeEntryBytes);
+  }
+  return bytes;
+}
+
+}  // namespace kvasir
