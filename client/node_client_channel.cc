@@ -8,10 +8,12 @@
 #include <utility>
 
 #include "base/limits.h"
-#include "client/node_client_status.h"
+#include "client/node_client_deadline.h"
 #include "client/node_client_stream.h"
 #include "kvasir/v1/admin.grpc.pb.h"
 #include "kvasir/v1/kv.grpc.pb.h"
+#include "proto/codec.h"
+#include "proto/grpc_status.h"
 
 namespace kvasir {
 namespace {
@@ -160,8 +162,10 @@ class GrpcNodeChannel final : public NodeChannel {
       status = absl::InternalError("read reply to pin: one outcome a key is missing");
     }
     for (size_t i = 0; i < keys.size(); ++i) {
-      results[i] = status.ok() ? KeyResult{OutcomeOf(response.outcomes(static_cast<int>(i))), 0, {}}
-                               : KeyResult{OutcomeOf(status), 0, std::string(status.message())};
+      results[i].outcome = status.ok()
+                               ? OutcomeOf(response.outcomes(static_cast<int>(i)))
+                               : OutcomeOf(status);
+      results[i].detail = std::string(status.message());
     }
     return status;
   }
@@ -178,7 +182,7 @@ class GrpcNodeChannel final : public NodeChannel {
     }
     grpc::ClientContext context;
     context.set_deadline(ToGrpcDeadline(*clock_, deadline));
-    return FromGrpc((stub->*method)(&context, request, response));
+    return FromGrpcStatus((stub->*method)(&context, request, response));
   }
 
   const Clock* const clock_;

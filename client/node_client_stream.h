@@ -7,7 +7,8 @@
 
 #include "absl/status/status.h"
 #include "base/clock.h"
-#include "client/node_client_status.h"
+#include "client/node_client_deadline.h"
+#include "proto/grpc_status.h"
 
 namespace kvasir {
 
@@ -91,7 +92,7 @@ class ExchangeStream {
     if (status.ok() || status.error_code() == grpc::StatusCode::CANCELLED) {
       return absl::UnavailableError("use control stream: the peer ended it");
     }
-    return FromGrpc(status);
+    return FromGrpcStatus(status);
   }
 
   const Clock* const clock_;

@@ -11,10 +11,9 @@
 
 #include "absl/synchronization/notification.h"
 #include "base/status_reason.h"
-#include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 #include "kvasir/v1/admin.grpc.pb.h"
 #include "kvasir/v1/kv.grpc.pb.h"
+#include "proto/grpc_status.h"
 
 namespace kvasir {
 namespace {
@@ -25,12 +24,8 @@ using ::testing::ElementsAre;
 constexpr SessionId kSession{1, 2};
 
 grpc::Status SessionUnknown() {
-  google::rpc::ErrorInfo info;
-  info.set_reason(std::string(kReasonSessionUnknown));
-  google::rpc::Status details;
-  details.add_details()->PackFrom(info);
-  return grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "no such session",
-                      details.SerializeAsString());
+  return ToGrpcStatus(
+      WithReason(absl::UnauthenticatedError("no such session"), kReasonSessionUnknown));
 }
 
 // Answers a lane's lookup with one byte a key. A key "silence" gets no answer, "end" ends
