@@ -56,8 +56,8 @@ void Arena::LinkRunLocked(Slot* run, Slot* below, Slot* above) {
 
 absl::Status Arena::Allocate(uint64_t size_bytes, Slot* slot) {
   if (size_bytes == 0 || size_bytes > kMaxBlockBytes) {
-    return absl::InvalidArgumentError(fmt::format("allocate: {} bytes is not in [1, {}]",
-                                                  size_bytes, kMaxBlockBytes));
+    return absl::InvalidArgumentError(
+        fmt::format("allocate: {} bytes is not in [1, {}]", size_bytes, kMaxBlockBytes));
   }
   const auto units = static_cast<uint32_t>(AllocatedBytes(size_bytes) / kUnitBytes);
   std::unique_ptr<Slot> spent;  // Deleted after the lock goes.
@@ -155,7 +155,9 @@ class Arena::Window {
   const std::vector<Slot*>& best() const { return best_; }
 
  private:
-  uint64_t CostOf(const Slot& slot) const { return slot.is_run_ ? 0 : request_.cost(slot); }
+  uint64_t CostOf(const Slot& slot) const {
+    return slot.is_run_ ? 0 : request_.cost(slot);
+  }
 
   bool Add(Slot* slot) {
     if (slots_left_ == 0) return false;

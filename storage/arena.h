@@ -27,7 +27,8 @@ namespace kvasir {
 // Bounds:  32 B a slot, in its owner; about 56 B a free run, of which there are at most
 //          one more than slots. Allocate and Free take O(log runs).
 // Space:   at least 95 % of the region holds blocks under any mix of sizes from 64 KiB to
-//          64 MiB with churn, if victims are chosen by FindWindow (tests/bench/arena_bench).
+//          64 MiB with churn, if victims are chosen by FindWindow
+//          (tests/bench/arena_bench).
 class Arena {
  public:
   // Offsets and sizes of allocations are multiples of this: a page, so that an extent
@@ -107,10 +108,14 @@ class Arena {
   class Window;
   // Free runs by size, then address: the first one not below (units, 0) is the best fit.
   using RunKey = uint64_t;
-  static RunKey KeyOf(const Slot& run) { return uint64_t{run.units_} << 32 | run.first_unit_; }
+  static RunKey KeyOf(const Slot& run) {
+    return uint64_t{run.units_} << 32 | run.first_unit_;
+  }
 
-  void LinkRunLocked(Slot* run, Slot* below, Slot* above) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void LinkLocked(Slot* slot, Slot* below, Slot* above) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LinkRunLocked(Slot* run, Slot* below, Slot* above)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LinkLocked(Slot* slot, Slot* below, Slot* above)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint64_t LargestRunUnitsLocked() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
 
   Region* const region_;

@@ -67,7 +67,8 @@ bool Block::ParkIfHeld() {
   uint32_t holds = holds_.load(std::memory_order_relaxed);
   do {
     if ((holds & kCountMask) < 2) return false;
-  } while (!holds_.compare_exchange_weak(holds, holds | kParked, std::memory_order_relaxed));
+  } while (
+      !holds_.compare_exchange_weak(holds, holds | kParked, std::memory_order_relaxed));
   return true;
 }
 
@@ -75,8 +76,12 @@ void Block::ClearParked() { holds_.fetch_and(~kParked, std::memory_order_relaxed
 void Block::SetIndexed() { holds_.fetch_or(kIndexed, std::memory_order_relaxed); }
 void Block::ClearIndexed() { holds_.fetch_and(~kIndexed, std::memory_order_relaxed); }
 
-bool Block::indexed() const { return (holds_.load(std::memory_order_relaxed) & kIndexed) != 0; }
-bool Block::parked() const { return (holds_.load(std::memory_order_relaxed) & kParked) != 0; }
+bool Block::indexed() const {
+  return (holds_.load(std::memory_order_relaxed) & kIndexed) != 0;
+}
+bool Block::parked() const {
+  return (holds_.load(std::memory_order_relaxed) & kParked) != 0;
+}
 
 bool Block::IsIdle(uint32_t mine) const {
   // Acquire: pairs with the release in Drop of every reader that is gone.

@@ -29,8 +29,8 @@ class Block final : public Arena::Slot {
   enum class Place : uint8_t { kNone, kLinked, kRetired };
 
   // One reference, the caller's; not indexed.
-  static Block* New(std::string_view key, std::string_view attributes, uint64_t size_bytes,
-                    uint64_t generation);
+  static Block* New(std::string_view key, std::string_view attributes,
+                    uint64_t size_bytes, uint64_t generation);
   static void Delete(Block* block);
 
   std::string_view key() const { return {text(), key_bytes_}; }

@@ -22,10 +22,11 @@ constexpr int kRoundsMax = 32;
 // Coldest blocks around which room is looked for.
 constexpr size_t kSeeds = 16;
 
-absl::Status CheckArguments(std::string_view key, const BlockStore::ReserveOptions& options) {
+absl::Status CheckArguments(std::string_view key,
+                            const BlockStore::ReserveOptions& options) {
   if (key.empty() || key.size() > kMaxKeyBytes) {
-    return absl::InvalidArgumentError(
-        fmt::format("reserve: key of {} bytes is not in [1, {}]", key.size(), kMaxKeyBytes));
+    return absl::InvalidArgumentError(fmt::format(
+        "reserve: key of {} bytes is not in [1, {}]", key.size(), kMaxKeyBytes));
   }
   if (options.size_bytes == 0 || options.size_bytes > kMaxBlockBytes) {
     return absl::InvalidArgumentError(fmt::format("reserve: {} bytes are not in [1, {}]",
@@ -33,8 +34,8 @@ absl::Status CheckArguments(std::string_view key, const BlockStore::ReserveOptio
   }
   if (options.attributes.size() > kMaxAttributesBytes) {
     return absl::InvalidArgumentError(
-        fmt::format("reserve: attributes of {} bytes exceed {}", options.attributes.size(),
-                    kMaxAttributesBytes));
+        fmt::format("reserve: attributes of {} bytes exceed {}",
+                    options.attributes.size(), kMaxAttributesBytes));
   }
   return absl::OkStatus();
 }
@@ -62,7 +63,8 @@ class BlockStore::Impl final : public BlockOwner {
       : arena_(arena), victims_(options.eviction_policy, arena->usage().capacity_bytes) {}
 
   ~Impl() {
-    while (Block* const block = index_.TakeAny()) Detach(block, VictimQueue::Why::kRemoved);
+    while (Block* const block = index_.TakeAny())
+      Detach(block, VictimQueue::Why::kRemoved);
     // A BlockRef or Reservation must not outlive its store.
     KV_CHECK(unbound_.blocks == 0 && reserved_.blocks == 0);
   }
@@ -161,7 +163,6 @@ class BlockStore::Impl final : public BlockOwner {
   const Index& index() const { return index_; }
   Arena* arena() const { return arena_; }
 
-
  private:
   // What BlockRef and Reservation let go of at last.
   void Free(Block* block, Account* account) {
@@ -235,7 +236,8 @@ class BlockStore::Impl final : public BlockOwner {
     const auto cost = [seeds](const Arena::Slot& slot) {
       const auto& block = static_cast<const Block&>(slot);
       const bool is_seed =
-          block.IsIdle(/*mine=*/1) && std::find(seeds->begin(), seeds->end(), &block) != seeds->end();
+          block.IsIdle(/*mine=*/1) &&
+          std::find(seeds->begin(), seeds->end(), &block) != seeds->end();
       if (!is_seed && !block.IsIdle(/*mine=*/0)) return Arena::kImmovable;
       return block.allocated_bytes() * (1 + block.uses());
     };

@@ -56,7 +56,8 @@ class BlockStore {
   // `replace` is not set; Aborted if another reservation fills it and `replace` is not
   // set; ResourceExhausted if nothing more can be evicted; InvalidArgument for a key,
   // size or attributes outside base/limits.h. The store is unchanged on error.
-  absl::StatusOr<Reservation> Reserve(std::string_view key, const ReserveOptions& options);
+  absl::StatusOr<Reservation> Reserve(std::string_view key,
+                                      const ReserveOptions& options);
 
   // Publishes the block with one store to the index; from here its bytes never change.
   // AlreadyExists if another writer committed the key first and this reservation is not

@@ -44,7 +44,8 @@ class EvictionOrder {
   virtual uint64_t memory_bytes() const { return 0; }
 
   // `capacity_bytes` of the arena bounds what the order remembers.
-  static std::unique_ptr<EvictionOrder> Make(EvictionPolicyKind kind, uint64_t capacity_bytes);
+  static std::unique_ptr<EvictionOrder> Make(EvictionPolicyKind kind,
+                                             uint64_t capacity_bytes);
 };
 
 }  // namespace kvasir

@@ -25,8 +25,8 @@ absl::StatusOr<EvictionPolicyKind> ParseEvictionPolicy(std::string_view text) {
   for (const Named& named : kNames) {
     if (named.name == text) return named.kind;
   }
-  return absl::InvalidArgumentError(
-      fmt::format("parse eviction policy: \"{}\" is none of s3fifo, sieve, lru, lfu, fifo", text));
+  return absl::InvalidArgumentError(fmt::format(
+      "parse eviction policy: \"{}\" is none of s3fifo, sieve, lru, lfu, fifo", text));
 }
 
 std::string_view EvictionPolicyName(EvictionPolicyKind kind) {

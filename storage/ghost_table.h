@@ -10,8 +10,8 @@
 namespace kvasir {
 
 // Remembers which keys were evicted lately: fingerprints with the time of their eviction,
-// in buckets of one cache line, of fixed number. A full bucket forgets its oldest. A false
-// hit (about entries / 2^32) only misjudges one block. Not thread-safe.
+// in buckets of one cache line, of fixed number. A full bucket forgets its oldest. A
+// false hit (about entries / 2^32) only misjudges one block. Not thread-safe.
 class GhostTable {
  public:
   // 8 B an entry; `entries_max` is rounded up to a power of two.

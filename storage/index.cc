@@ -38,7 +38,8 @@ Index::Lookup Index::Probe(std::string_view key) const {
   const HashedKey hashed(key);
   const Shard& shard = ShardOfKey(hashed);
   absl::ReaderMutexLock lock(&shard.mu);
-  return {.committed = shard.by_hash.contains(hashed), .filling = shard.FillingLocked(key)};
+  return {.committed = shard.by_hash.contains(hashed),
+          .filling = shard.FillingLocked(key)};
 }
 
 Block* Index::Find(std::string_view key) const {
@@ -133,7 +134,8 @@ void Index::VisitShard(size_t shard, std::string_view prefix, std::string_view a
                        absl::FunctionRef<void(const Block& block)> visit) const {
   const Shard& from = shards_[shard];
   absl::ReaderMutexLock lock(&from.mu);
-  auto it = after < prefix ? from.by_key.lower_bound(prefix) : from.by_key.upper_bound(after);
+  auto it =
+      after < prefix ? from.by_key.lower_bound(prefix) : from.by_key.upper_bound(after);
   for (; it != from.by_key.end() && limit > 0; ++it, --limit) {
     if (!(*it)->key().starts_with(prefix)) return;
     visit(**it);

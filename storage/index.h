@@ -64,8 +64,8 @@ class Index {
 
   // Runs `visit` on committed blocks of one shard that start with `prefix` and are
   // greater than `after`, in order, at most `limit`, under the shard's lock.
-  void VisitShard(size_t shard, std::string_view prefix, std::string_view after, size_t limit,
-                  absl::FunctionRef<void(const Block& block)> visit) const;
+  void VisitShard(size_t shard, std::string_view prefix, std::string_view after,
+                  size_t limit, absl::FunctionRef<void(const Block& block)> visit) const;
 
   // What blocks, hash tables and trees take beyond the keys' bytes, estimated.
   uint64_t memory_bytes() const;
@@ -84,7 +84,9 @@ class Index {
   struct Equal {
     using is_transparent = void;
     bool operator()(const Block* a, const Block* b) const { return a->key() == b->key(); }
-    bool operator()(const Block* a, const HashedKey& b) const { return a->key() == b.key; }
+    bool operator()(const Block* a, const HashedKey& b) const {
+      return a->key() == b.key;
+    }
   };
   struct ByKey {
     using is_transparent = void;
@@ -116,7 +118,9 @@ class Index {
   static size_t ShardOf(uint64_t hash) { return hash >> 56; }
   static_assert(kShards == 1 << 8);
   Shard& ShardOfKey(const HashedKey& key) { return shards_[ShardOf(key.hash)]; }
-  const Shard& ShardOfKey(const HashedKey& key) const { return shards_[ShardOf(key.hash)]; }
+  const Shard& ShardOfKey(const HashedKey& key) const {
+    return shards_[ShardOf(key.hash)];
+  }
 
   std::array<Shard, kShards> shards_;
 };

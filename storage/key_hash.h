@@ -9,7 +9,9 @@
 namespace kvasir {
 
 // 64 well mixed bits of a key: XXH3-64, not seeded. Never stored or sent.
-inline uint64_t HashKey(std::string_view key) { return XXH3_64bits(key.data(), key.size()); }
+inline uint64_t HashKey(std::string_view key) {
+  return XXH3_64bits(key.data(), key.size());
+}
 
 }  // namespace kvasir
 

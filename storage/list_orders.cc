@@ -6,7 +6,8 @@ namespace kvasir {
 namespace {
 
 void VisitFrom(Block* block, size_t blocks_max, absl::FunctionRef<void(Block*)> visit) {
-  for (; block != nullptr && blocks_max > 0; block = block->hotter, --blocks_max) visit(block);
+  for (; block != nullptr && blocks_max > 0; block = block->hotter, --blocks_max)
+    visit(block);
 }
 
 }  // namespace
@@ -118,7 +119,8 @@ void SieveOrder::VisitColdest(size_t blocks_max,
                               absl::FunctionRef<void(Block* block)> visit) const {
   Block* at = hand_ != nullptr ? hand_ : list_.coldest();
   // Used blocks are passed over, not visited, so look at more than are asked for.
-  for (size_t looks = 4 * blocks_max; at != nullptr && looks > 0 && blocks_max > 0; --looks) {
+  for (size_t looks = 4 * blocks_max; at != nullptr && looks > 0 && blocks_max > 0;
+       --looks) {
     Block* const next = at->hotter;
     if (at->uses() == 0) {
       visit(at);

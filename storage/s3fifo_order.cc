@@ -15,7 +15,8 @@ constexpr uint8_t kMain = 1;
 size_t Visit(Block* block, size_t blocks_max, size_t looks, uint8_t uses_max,
              absl::FunctionRef<void(Block*)> visit) {
   size_t visited = 0;
-  for (; block != nullptr && visited < blocks_max && looks > 0; block = block->hotter, --looks) {
+  for (; block != nullptr && visited < blocks_max && looks > 0;
+       block = block->hotter, --looks) {
     if (block->uses() > uses_max) continue;
     visit(block);
     ++visited;

@@ -44,7 +44,8 @@ class Slots {
     std::vector<std::pair<uint64_t, uint64_t>> ranges;
     uint64_t bytes = 0;
     for (const auto& slot : slots_) {
-      ranges.emplace_back(slot->offset_bytes(), slot->offset_bytes() + slot->allocated_bytes());
+      ranges.emplace_back(slot->offset_bytes(),
+                          slot->offset_bytes() + slot->allocated_bytes());
       bytes += slot->allocated_bytes();
     }
     std::sort(ranges.begin(), ranges.end());
@@ -85,7 +86,8 @@ TEST(ArenaTest, ImpossibleSizesAreRefused) {
   const auto region = MapRegion(kMiB);
   Arena arena(region.get());
   Slots slots(&arena);
-  for (const uint64_t size : {uint64_t{0}, kMaxBlockBytes + 1, uint64_t{1} << 63, UINT64_MAX}) {
+  for (const uint64_t size :
+       {uint64_t{0}, kMaxBlockBytes + 1, uint64_t{1} << 63, UINT64_MAX}) {
     EXPECT_EQ(slots.Add(size).code(), absl::StatusCode::kInvalidArgument) << size;
   }
   EXPECT_EQ(slots.Add(kMiB + 1).code(), absl::StatusCode::kResourceExhausted);
@@ -113,7 +115,8 @@ TEST(ArenaTest, TheSmallestRunThatFitsIsTaken) {
   const auto region = MapRegion(kMiB);
   Arena arena(region.get());
   Slots slots(&arena);
-  for (const uint64_t size : {32, 4, 16, 4, 8, 4}) ASSERT_TRUE(slots.Add(size * kKiB).ok());
+  for (const uint64_t size : {32, 4, 16, 4, 8, 4})
+    ASSERT_TRUE(slots.Add(size * kKiB).ok());
   const uint64_t hole_of_8 = slots.at(4)->offset_bytes();
   slots.FreeAt(4);
   slots.FreeAt(2);
@@ -151,10 +154,11 @@ TEST(ArenaTest, AWindowJoinsFreeRunsAndTheCheapestSlotsBetweenThem) {
   slots.FreeAt(4);  // moves 14 to 4
   std::vector<Arena::Slot*> taken;
   const std::vector<Arena::Slot*> seeds = {seed};
-  ASSERT_TRUE(arena.FindWindow({.size_bytes = 192 * kKiB,
-                                .seeds = seeds,
-                                .cost = BytesOf,
-                                .take = [&](Arena::Slot* slot) { taken.push_back(slot); }}));
+  ASSERT_TRUE(
+      arena.FindWindow({.size_bytes = 192 * kKiB,
+                        .seeds = seeds,
+                        .cost = BytesOf,
+                        .take = [&](Arena::Slot* slot) { taken.push_back(slot); }}));
   EXPECT_EQ(taken, std::vector<Arena::Slot*>{between});
 }
 
@@ -197,8 +201,9 @@ TEST(ArenaWindowTest, TheCheapestWindowIsTheOneThatTrialFinds) {
   for (int round = 0; round < 2000; ++round) {
     std::vector<WindowPiece> pieces(random() % 20);
     for (WindowPiece& piece : pieces) {
-      piece = {.units = 1 + random() % 8,
-               .cost = random() % 6 == 0 ? kImmovablePiece : random() % 3 * (random() % 10)};
+      piece = {
+          .units = 1 + random() % 8,
+          .cost = random() % 6 == 0 ? kImmovablePiece : random() % 3 * (random() % 10)};
     }
     const uint64_t units = 1 + random() % 24;
     const WindowRange range = CheapestWindow(pieces, units);

@@ -78,7 +78,8 @@ TEST_F(BlockStoreTest, WhatBreaksALimitIsRefused) {
   const std::string long_attributes(kMaxAttributesBytes + 1, 'a');
   EXPECT_EQ(Reserve("").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Reserve(long_key).status().code(), absl::StatusCode::kInvalidArgument);
-  for (const uint64_t size : {uint64_t{0}, kMaxBlockBytes + 1, uint64_t{1} << 63, UINT64_MAX}) {
+  for (const uint64_t size :
+       {uint64_t{0}, kMaxBlockBytes + 1, uint64_t{1} << 63, UINT64_MAX}) {
     EXPECT_EQ(Reserve("key", size).status().code(), absl::StatusCode::kInvalidArgument);
   }
   EXPECT_EQ(store_.Reserve("key", {.size_bytes = 1, .attributes = long_attributes})
@@ -93,8 +94,8 @@ TEST_F(BlockStoreTest, WhatBreaksALimitIsRefused) {
 
 TEST_F(BlockStoreTest, KeysAreOpaqueBytes) {
   using std::string_literals::operator""s;
-  const std::vector<std::string> keys = {"a/b"s, ".."s, "\0"s, "a\0b"s, "a"s, "\xff"s,
-                                         std::string(kMaxKeyBytes, 'k')};
+  const std::vector<std::string> keys = {
+      "a/b"s, ".."s, "\0"s, "a\0b"s, "a"s, "\xff"s, std::string(kMaxKeyBytes, 'k')};
   for (const std::string& key : keys) Put(key, 4096);
   for (const std::string& key : keys) EXPECT_TRUE(store_.Fetch(key).ok());
   EXPECT_EQ(store_.stats().blocks, keys.size());
@@ -153,7 +154,8 @@ TEST_F(BlockStoreTest, AnUnboundReservationKeepsItsMemoryButNotItsKey) {
   EXPECT_EQ(store_.stats().reserved_bytes, kBlock);
   Reservation next = MustReserve("key");
   EXPECT_NE(next.extent(), expired.extent());
-  EXPECT_EQ(store_.Commit(std::move(expired), 1).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(store_.Commit(std::move(expired), 1).code(),
+            absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(store_.stats().reserved_bytes, kBlock);
   EXPECT_TRUE(store_.Commit(std::move(next), 2).ok());
 }
@@ -219,8 +221,10 @@ TEST_F(BlockStoreTest, ALargeBlockIsPlacedBetweenHeldOnesWhereverThereIsRoom) {
   FillWith("k", 16);
   std::vector<BlockRef> held;
   // Blocks lie in order of their keys; between 9 and 15 five neighbours can go.
-  for (const int i : {0, 3, 6, 9, 15}) held.push_back(*store_.Fetch("k" + std::to_string(i)));
-  EXPECT_EQ(Reserve("large", 6 * kBlock).status().code(), absl::StatusCode::kResourceExhausted);
+  for (const int i : {0, 3, 6, 9, 15})
+    held.push_back(*store_.Fetch("k" + std::to_string(i)));
+  EXPECT_EQ(Reserve("large", 6 * kBlock).status().code(),
+            absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(store_.stats().blocks, 16u);
   Put("large", 5 * kBlock);
   EXPECT_EQ(store_.stats().blocks, 12u);
