@@ -34,7 +34,7 @@ CONFINED = [
     (r"#include <grpc", r"^(proto/|service/\w*_service|service/node|client/node_client|tests/)"),
     (r"#include <infiniband/|\bibv_", r"^(rdma/verbs|tests/)"),
     (r"\brocksdb::", r"^(storage/rocks_tier|tests/)"),
-    (r"std::(j?thread)\b", r"^(base/executor|tests/)"),
+    (r"std::j?thread\b(?!::)", r"^(base/executor|tests/)"),
     (r"clock_gettime|steady_clock|system_clock|absl::Now\(",
      r"^(base/clock\.cc|client/cli/|tests/)"),
 ]
