@@ -46,6 +46,9 @@ inline constexpr size_t kMaxLanesPerSession = 128;
 inline constexpr std::chrono::milliseconds kHeartbeatInterval{1'000};
 inline constexpr std::chrono::milliseconds kSessionSilence{3'000};
 inline constexpr size_t kMaxRememberedOps = 256;  // put op_ids a session, for retries
+inline constexpr size_t kMaxRememberedPuts = 16'384;  // ... and keys of all of them
+// A fence that takes longer than this raises FENCE_STUCK. Its memory stays quarantined.
+inline constexpr std::chrono::milliseconds kFenceStuckAfter{10'000};
 
 // Background steps.
 inline constexpr std::chrono::milliseconds kReaperInterval{50};
