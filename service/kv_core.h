@@ -35,6 +35,9 @@ class KvCore {
   struct Options {
     std::string node_name;
     Epoch epoch{};
+    // This machine's /proc/sys/kernel/random/boot_id. Clients that name another one are
+    // not offered shm. Empty: everybody is.
+    std::string host_id;
     std::chrono::milliseconds lease_ttl = kDefaultLeaseTtl;
     std::chrono::milliseconds heartbeat_interval = kHeartbeatInterval;
     std::chrono::milliseconds session_silence = kSessionSilence;
@@ -42,7 +45,8 @@ class KvCore {
   };
 
   // None owned; all must outlive the core. `leases` is also the Gate of `transports`,
-  // which are in the order in which clients should prefer them.
+  // which are in the order in which clients should prefer them. No fence may return
+  // after the core's end: stop the transports' loops first.
   KvCore(const Options& options, const Clock* clock, BlockStore* store, LeaseTable* leases,
          std::vector<ServerTransport*> transports);
   ~KvCore();
@@ -63,15 +67,18 @@ class KvCore {
   void CloseLane(SessionId session, LaneId lane);
 
   // One request of a lane's control stream (all but `open`). Errors go into
-  // response->error(). `after_reply`, if set on return, is to be run once the response
-  // has been handed to the stream.
+  // response->error(). `response` may be the one of the exchange before, whose memory is
+  // used again. `after_reply`, if set on return, is to be run once the response has been
+  // handed to the stream; null: nothing is pushed.
   void Handle(SessionId session, LaneId lane, const v1::LaneRequest& request,
               v1::LaneResponse* response, absl::AnyInvocable<void() &&>* after_reply);
 
-  // The same calls one by one. `lane` may be none where no token is made. Errors of the
-  // request as a whole: Unauthenticated (SESSION_UNKNOWN), NotFound (LANE_UNKNOWN),
-  // InvalidArgument (LIMIT_EXCEEDED, BAD_REQUEST), Unavailable (DRAINING; grants to
-  // write and pins only). Everything about one key is in the response.
+  // The same calls one by one. The session and the lane are those of the arguments, not
+  // those inside the request. Errors of the request as a whole: Unauthenticated
+  // (SESSION_UNKNOWN), NotFound (LANE_UNKNOWN; also for a grant to write on a lane whose
+  // writes were fenced), InvalidArgument (LIMIT_EXCEEDED, BAD_REQUEST), Unavailable
+  // (DRAINING; grants to write and pins only). Everything about one key is in the
+  // response. A TTL of 0 is the default, one out of bounds is cut to them.
   absl::Status Lookup(SessionId session, const v1::LookupRequest& request,
                       v1::LookupResponse* response);
   absl::Status GrantReads(SessionId session, LaneId lane, const v1::GrantReadsRequest& request,
@@ -95,7 +102,7 @@ class KvCore {
   // its fence has returned.
   void Step();
 
-  // Refuses sessions, grants and pins from now on. Commits go on.
+  // Refuses sessions, grants to write and pins from now on. Commits and reads go on.
   void BeginDrain();
   bool draining() const;
   // In a drain: no lease to write is open and nothing waits for a fence.

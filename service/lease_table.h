@@ -15,14 +15,15 @@
 #include "base/ids.h"
 #include "rdma/token.h"
 #include "rdma/transport.h"
+#include "service/pin_table.h"
 #include "storage/block.h"
 
 namespace kvasir {
 
 // Every live lease on this node. A read lease owns a BlockRef, a write lease a
 // Reservation, a pin a BlockRef without a token. Holds no clock and no thread: time is
-// an argument. A lease is live until Expire or End* takes it out: its memory cannot be
-// reused before that. Thread-safe.
+// an argument. A lease is live until Redeem, Release, Revoke, Expire or End* takes it
+// out: its memory cannot be reused before that. Thread-safe.
 class LeaseTable final : public Gate {
  public:
   // Who may use a lease: the token works on this lane of this session only.
@@ -46,12 +47,7 @@ class LeaseTable final : public Gate {
     std::vector<Write> writes;    // fence their lanes, then drop
     std::vector<BlockRef> pins;
   };
-  struct PinView {
-    std::string owner;
-    std::string key;
-    uint64_t size_bytes = 0;
-    Instant expiry;
-  };
+  using PinView = kvasir::PinView;
 
   // `sealer` is not owned and must outlive the table.
   explicit LeaseTable(const TokenSealer* sealer);
@@ -63,19 +59,27 @@ class LeaseTable final : public Gate {
                                      Instant expiry);
   // Ends a write lease and returns what it guarded. NotFound if it is not live;
   // PermissionDenied if it is another holder's; DeadlineExceeded if its time is up at
-  // `now` (it stays in the table for Expire).
+  // `now`; FailedPrecondition while Admit copies into it. On error it stays in the
+  // table for Expire.
   absl::StatusOr<Write> Redeem(const Holder& holder, LeaseId lease, Instant now);
+  // Takes out a write lease of `session`, whatever its lane and time: fence its lane,
+  // then drop it. Nothing if it is not live.
+  std::optional<Write> Revoke(SessionId session, LeaseId lease);
   // Ends read leases of the session. Unknown ids are ignored: release is idempotent.
   void Release(SessionId session, std::span<const uint64_t> leases);
 
-  // Pins. One owner has at most one pin on a key: pinning again extends it and may not
-  // shorten it. `session` none: it outlives every session. ResourceExhausted beyond
-  // kMaxPins.
+  // Pins: see pin_table.h. Owners of two sessions are two owners, whatever their names;
+  // `session` none is the node's own, and outlives every session. ResourceExhausted
+  // beyond kMaxPins.
   absl::Status Pin(SessionId session, std::string_view owner, BlockRef block, Instant expiry);
-  // How many pins were dropped.
+  // How many pins were dropped: of every owner of that name, or of one session's.
   size_t Unpin(std::string_view owner);
+  size_t Unpin(SessionId session, std::string_view owner);
   size_t UnpinKeys(std::string_view owner, std::span<const std::string_view> keys);
-  // Pins greater than (`after_owner`, `after_key`) in that order, at most `limit`.
+  size_t UnpinKeys(SessionId session, std::string_view owner,
+                   std::span<const std::string_view> keys);
+  // Pins greater than (`after_owner`, `after_key`) in that order, at most `limit`; one
+  // row for an owner's name and a key.
   std::vector<PinView> ListPins(std::string_view after_owner, std::string_view after_key,
                                 size_t limit) const;
 

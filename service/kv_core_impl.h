@@ -1,0 +1,129 @@
+#ifndef KVASIR_SERVICE_KV_CORE_IMPL_H_
+#define KVASIR_SERVICE_KV_CORE_IMPL_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "service/kv_core.h"
+#include "service/put_ops.h"
+#include "service/reaper.h"
+#include "service/session_table.h"
+
+namespace kvasir {
+
+// The core behind its interface, by file: kv_core.cc sessions, lanes and time;
+// kv_core_dispatch.cc one request of a lane; kv_core_reads.cc and kv_core_writes.cc the
+// calls. Each call here has entered its session already.
+class KvCore::Impl {
+ public:
+  using Call = SessionTable::Call;
+  using AfterReply = absl::AnyInvocable<void() &&>;
+
+  Impl(const Options& options, const Clock* clock, BlockStore* store, LeaseTable* leases,
+       std::vector<ServerTransport*> transports);
+
+  absl::Status OpenSession(const v1::OpenSessionRequest& request,
+                           v1::OpenSessionResponse* response);
+  absl::StatusOr<LaneId> OpenLane(const Call& call, const v1::OpenLaneRequest& request,
+                                  v1::OpenLaneResponse* response);
+  void Step();
+  Stats stats() const;
+  std::vector<SessionView> SessionViews() const;
+
+  // S1 for every call. Lane none where no token is made or used.
+  absl::StatusOr<Call> Enter(SessionId session);
+  absl::StatusOr<Call> Enter(SessionId session, LaneId lane);
+  // Counts a request that failed as a whole.
+  absl::Status Count(absl::Status status);
+
+  absl::Status Dispatch(SessionId session, LaneId lane, const v1::LaneRequest& request,
+                        v1::LaneResponse* response, AfterReply* after_reply);
+
+  absl::Status Lookup(const Call& call, const v1::LookupRequest& request,
+                      v1::LookupResponse* response);
+  absl::Status GrantReads(const Call& call, const v1::GrantReadsRequest& request,
+                          v1::GrantReadsResponse* response, AfterReply* after_reply);
+  absl::Status Release(const Call& call, std::span<const uint64_t> leases);
+  absl::Status Remove(const Call& call, const v1::RemoveRequest& request,
+                      v1::RemoveResponse* response);
+  absl::Status UnpinOwner(const Call& call, const v1::UnpinOwnerRequest& request,
+                          v1::UnpinOwnerResponse* response);
+
+  absl::Status GrantWrites(const Call& call, const v1::GrantWritesRequest& request,
+                           v1::GrantWritesResponse* response);
+  absl::Status Commit(const Call& call, const v1::CommitRequest& request,
+                      v1::CommitResponse* response);
+  absl::Status Abort(const Call& call, const v1::AbortRequest& request);
+
+  SessionTable& sessions() { return sessions_; }
+  const Reaper& reaper() const { return reaper_; }
+  const LeaseTable& leases() const { return *leases_; }
+  std::atomic<bool>& draining() { return draining_; }
+
+ private:
+  // Since the start. Only ever added to and shown: no load pairs with a store.
+  struct Counters {
+    std::atomic<uint64_t> lookups{0}, lookup_keys{0}, lookup_hits{0};
+    std::atomic<uint64_t> read_grants{0}, read_misses{0};
+    std::atomic<uint64_t> write_grants{0}, write_exists{0}, write_in_progress{0},
+        write_refused{0};
+    std::atomic<uint64_t> commits{0}, commit_failures{0}, commit_checksum_failures{0};
+    std::atomic<uint64_t> aborts{0}, removes{0};
+    std::atomic<uint64_t> expired_reads{0}, expired_writes{0}, expired_pins{0},
+        expired_sessions{0};
+    std::atomic<uint64_t> refused_requests{0};
+  };
+  struct Pinning;
+  struct Found;
+  struct Reserved;
+
+  absl::Status CheckNotDraining(std::string_view verb) const;
+  std::chrono::milliseconds LeaseTtl(uint32_t asked_ms) const;
+  ServerTransport* FindTransport(TransportKind kind) const;
+
+  Residency LookUpOne(const Call& call, std::string_view key, bool within_prefix,
+                      Pinning* pinning);
+  void GrantRead(const Call& call, Found* found, Instant expiry, v1::ReadGrant* grant,
+                 std::vector<ServerTransport::PushItem>* pushes);
+
+  absl::flat_hash_map<uint64_t, PutOps::Put> EarlierPuts(
+      const Call& call, const v1::GrantWritesRequest& request);
+  bool ReserveOne(const v1::WriteIntent& intent, bool replace, Reservation* reservation,
+                  v1::WriteGrant* grant);
+  absl::Status GrantWrite(const Call& call, Reservation reservation, Instant expiry,
+                          v1::WriteGrant* grant);
+  v1::KeyOutcome CommitOne(const Call& call, uint64_t op_id, const v1::CommitItem& item,
+                           std::vector<LeaseTable::Write>* mismatched);
+  v1::KeyOutcome Publish(LeaseTable::Write write, uint64_t checksum,
+                         std::vector<LeaseTable::Write>* mismatched);
+
+  const Options options_;
+  const Clock* const clock_;
+  BlockStore* const store_;
+  LeaseTable* const leases_;
+  const std::vector<ServerTransport*> transports_;
+  // Set once by BeginDrain. A call that reads false just before is like one before it.
+  std::atomic<bool> draining_{false};
+  Counters counters_;
+  SessionTable sessions_;
+  Reaper reaper_;  // After the sessions: they report to it what ended.
+};
+
+// What a request as a whole may break. InvalidArgument with LIMIT_EXCEEDED or
+// BAD_REQUEST; `verb` begins the message.
+absl::Status CheckKeyCount(std::string_view verb, size_t keys);
+absl::Status CheckReleaseCount(std::string_view verb, size_t leases);
+absl::Status CheckOwner(std::string_view verb, std::string_view owner);
+absl::Status BadRequest(std::string_view message);
+// Empty if `key` may be a key; otherwise what is wrong with it.
+std::string KeyFault(std::string_view key);
+
+}  // namespace kvasir
+
+#endif  // KVASIR_SERVICE_KV_CORE_IMPL_H_
