@@ -61,7 +61,8 @@ class ShmClientTransport final : public ClientTransport {
 
 // What the contract of Connect has no word for is "this server cannot be reached".
 absl::Status AsConnectStatus(const absl::Status& status) {
-  if (absl::IsFailedPrecondition(status) || absl::IsDeadlineExceeded(status)) return status;
+  if (absl::IsFailedPrecondition(status) || absl::IsDeadlineExceeded(status))
+    return status;
   return absl::UnavailableError(status.message());
 }
 
@@ -96,7 +97,8 @@ absl::StatusOr<std::unique_ptr<Lane>> ShmClientTransport::Open(const ShmOffer& o
       ShmMapping::Map(welcomed->fds[0].get(),
                       {.size_bytes = ring_bytes, .mode = ShmMapping::Mode::kReadWrite});
   if (!ring.ok()) return ring.status();
-  absl::StatusOr<std::vector<ShmRegionCache::Ref>> regions = MapRegions(*welcomed, deadline);
+  absl::StatusOr<std::vector<ShmRegionCache::Ref>> regions =
+      MapRegions(*welcomed, deadline);
   if (!regions.ok()) return regions.status();
   return std::make_unique<ShmLane>(ShmLane::Parts{.socket = *std::move(socket),
                                                   .ring = *std::move(ring),
@@ -110,7 +112,8 @@ absl::StatusOr<Welcomed> ShmClientTransport::AwaitWelcome(int socket,
   Welcomed welcomed;
   absl::Status waited = AwaitShmPacket(socket, clock_, deadline);
   if (!waited.ok()) return waited;
-  absl::StatusOr<std::string_view> packet = ReceiveShmPacket(socket, buffer, &welcomed.fds);
+  absl::StatusOr<std::string_view> packet =
+      ReceiveShmPacket(socket, buffer, &welcomed.fds);
   // A socket reports once that the peer left without reading our greet, and only then
   // gives what the peer had to say.
   if (!packet.ok()) packet = ReceiveShmPacket(socket, buffer, &welcomed.fds);

@@ -21,7 +21,8 @@ class ShmClient {
     std::chrono::milliseconds populate_time_max{2'000};
   };
   // `clock` is not owned and must outlive the transport.
-  static std::unique_ptr<ClientTransport> Create(const Options& options, const Clock* clock);
+  static std::unique_ptr<ClientTransport> Create(const Options& options,
+                                                 const Clock* clock);
 };
 
 }  // namespace kvasir

@@ -31,8 +31,9 @@ absl::Status CheckSlices(const Transfer& transfer) {
   uint64_t left = transfer.token.extent.size_bytes;
   for (const std::span<std::byte> slice : transfer.local) {
     if (slice.size() > left) {
-      return absl::InvalidArgumentError(fmt::format(
-          "shm: local slices exceed the block's {} bytes", transfer.token.extent.size_bytes));
+      return absl::InvalidArgumentError(
+          fmt::format("shm: local slices exceed the block's {} bytes",
+                      transfer.token.extent.size_bytes));
     }
     left -= slice.size();
   }
@@ -123,7 +124,8 @@ void ShmLane::RunReads(std::span<Transfer> batch, Instant deadline) {
   }
 }
 
-absl::StatusOr<std::span<const std::byte>> ShmLane::MappedBytes(const Extent& extent) const {
+absl::StatusOr<std::span<const std::byte>> ShmLane::MappedBytes(
+    const Extent& extent) const {
   for (const ShmRegionCache::Ref& region : regions_) {
     if (region.region() != extent.region) continue;
     const std::span<const std::byte> bytes = region.bytes();
@@ -161,8 +163,8 @@ absl::Status ShmLane::Read(Transfer* transfer, Instant deadline) {
 
 void ShmLane::RunWrites(std::span<Transfer> batch, Instant deadline) {
   settled_.assign(batch.size(), false);
-  absl::Status broken = usable_ ? absl::OkStatus()
-                                : absl::UnavailableError("shm: this lane is closed");
+  absl::Status broken =
+      usable_ ? absl::OkStatus() : absl::UnavailableError("shm: this lane is closed");
   for (size_t i = 0; i < batch.size() && broken.ok(); ++i) {
     if (batch[i].token.access == Access::kWrite) broken = Write(batch, i, deadline);
   }
@@ -191,7 +193,8 @@ absl::Status ShmLane::Write(std::span<Transfer> batch, size_t index, Instant dea
     return absl::OkStatus();
   }
   checksummer_.Reset(transfer.checksum_seed);
-  if (absl::Status broken = WritePieces(batch, index, deadline); !broken.ok()) return broken;
+  if (absl::Status broken = WritePieces(batch, index, deadline); !broken.ok())
+    return broken;
   if (transfer.want_checksum) transfer.checksum = checksummer_.Finish();
   if (transfer.token.extent.size_bytes == 0) Settle(batch, index, absl::OkStatus());
   return absl::OkStatus();

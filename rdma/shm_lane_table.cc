@@ -44,7 +44,8 @@ uint64_t ShmLaneTable::NextId() {
   return next_id_++;
 }
 
-absl::Status ShmLaneTable::Add(std::unique_ptr<ShmConnection> connection, Instant greet_by) {
+absl::Status ShmLaneTable::Add(std::unique_ptr<ShmConnection> connection,
+                               Instant greet_by) {
   const uint64_t id = connection->id;
   absl::MutexLock lock(&mu_);
   if (strangers_ >= kStrangersMax) {
@@ -53,7 +54,8 @@ absl::Status ShmLaneTable::Add(std::unique_ptr<ShmConnection> connection, Instan
   }
   ++strangers_;
   next_expiry_ = std::min(next_expiry_, greet_by);
-  slots_[id] = Slot{.connection = std::move(connection), .holder = {}, .greet_by = greet_by};
+  slots_[id] =
+      Slot{.connection = std::move(connection), .holder = {}, .greet_by = greet_by};
   return absl::OkStatus();
 }
 
@@ -86,7 +88,8 @@ void ShmLaneTable::CheckIn(uint64_t id, Keep keep) {
   for (absl::AnyInvocable<void() &&>& done : freed) std::move(done)();
 }
 
-std::vector<absl::AnyInvocable<void() &&>> ShmLaneTable::FencesFreedByLocked(uint64_t id) {
+std::vector<absl::AnyInvocable<void() &&>> ShmLaneTable::FencesFreedByLocked(
+    uint64_t id) {
   std::vector<absl::AnyInvocable<void() &&>> freed;
   for (WaitingFence& fence : fences_) {
     std::erase(fence.out, id);
@@ -96,7 +99,8 @@ std::vector<absl::AnyInvocable<void() &&>> ShmLaneTable::FencesFreedByLocked(uin
   return freed;
 }
 
-absl::StatusOr<ShmLaneTable::Holder> ShmLaneTable::Redeem(uint64_t id, const ShmNonce& nonce,
+absl::StatusOr<ShmLaneTable::Holder> ShmLaneTable::Redeem(uint64_t id,
+                                                          const ShmNonce& nonce,
                                                           Instant now) {
   absl::MutexLock lock(&mu_);
   const auto offer = offers_.find(nonce);
@@ -126,7 +130,8 @@ void ShmLaneTable::CutOffersLocked(const FenceTarget& target) {
   });
 }
 
-std::vector<uint64_t> ShmLaneTable::CutLanesLocked(const FenceTarget& target, Ended* ended) {
+std::vector<uint64_t> ShmLaneTable::CutLanesLocked(const FenceTarget& target,
+                                                   Ended* ended) {
   std::vector<uint64_t> out;
   absl::erase_if(slots_, [&](auto& entry) {
     Slot& slot = entry.second;

@@ -64,14 +64,15 @@ absl::Status CheckDirectory(const std::string& directory, ShmReach reach) {
         fmt::format("shm: {} is not a directory (links do not count)", directory));
   }
   if (found.st_uid != geteuid()) {
-    return absl::PermissionDeniedError(fmt::format(
-        "shm: directory {} belongs to uid {}, not to {}", directory, found.st_uid, geteuid()));
+    return absl::PermissionDeniedError(
+        fmt::format("shm: directory {} belongs to uid {}, not to {}", directory,
+                    found.st_uid, geteuid()));
   }
   const mode_t mode = found.st_mode & 0777;
   if (mode != DirectoryMode(reach)) {
     return absl::PermissionDeniedError(
-        fmt::format("shm: directory {} has mode {:04o}, it must have {:04o}", directory, mode,
-                    DirectoryMode(reach)));
+        fmt::format("shm: directory {} has mode {:04o}, it must have {:04o}", directory,
+                    mode, DirectoryMode(reach)));
   }
   return absl::OkStatus();
 }
@@ -97,7 +98,8 @@ bool IsStale(const std::string& path) {
   }
   const absl::StatusOr<sockaddr_un> address = AddressOf(path);
   const UniqueFd probe = NewSocket(SOCK_NONBLOCK);
-  return address.ok() && probe.valid() && ConnectTo(probe.get(), *address) == ECONNREFUSED;
+  return address.ok() && probe.valid() &&
+         ConnectTo(probe.get(), *address) == ECONNREFUSED;
 }
 
 void RemoveStaleSockets(const std::string& directory) {
@@ -117,13 +119,14 @@ void RemoveStaleSockets(const std::string& directory) {
 // Binds and listens under a name that no scan looks at, then moves the socket to
 // `path`: between bind and listen a socket refuses connections, and another server
 // that starts just then would take it for a stale one.
-absl::StatusOr<UniqueFd> ListenAt(const std::string& path, const std::string& path_while_new,
-                                  ShmReach reach) {
+absl::StatusOr<UniqueFd> ListenAt(const std::string& path,
+                                  const std::string& path_while_new, ShmReach reach) {
   const absl::StatusOr<sockaddr_un> address = AddressOf(path_while_new);
   if (!address.ok()) return address.status();
   UniqueFd fd = NewSocket(SOCK_NONBLOCK);
   if (!fd.valid()) return ErrnoStatus(errno, "shm: create socket");
-  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) != 0) {
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) !=
+      0) {
     return ErrnoStatus(errno, fmt::format("shm: bind {}", path_while_new));
   }
   const mode_t mode = reach == ShmReach::kOwner ? 0600 : 0666;
@@ -143,8 +146,8 @@ ShmListener::ShmListener(UniqueFd socket, std::string path)
 
 ShmListener::~ShmListener() { unlink(path_.c_str()); }
 
-absl::StatusOr<std::unique_ptr<ShmListener>> ShmListener::Listen(const std::string& directory,
-                                                                 ShmReach reach) {
+absl::StatusOr<std::unique_ptr<ShmListener>> ShmListener::Listen(
+    const std::string& directory, ShmReach reach) {
   const std::string name = fmt::format("{:016x}{}", SecureRandom64(), kSuffix);
   std::string path = fmt::format("{}/{}{}", directory, kPrefix, name);
   // Before anything is created, so that the error leaves nothing behind.
@@ -201,9 +204,9 @@ absl::StatusOr<UniqueFd> ConnectShmSocket(const std::string& path, const Clock* 
   UniqueFd fd = NewSocket(0);
   if (!fd.valid()) return ErrnoStatus(errno, "shm: create socket");
   // A connect waits while the listener's queue is full, and this is what bounds it.
-  const auto left = std::max(std::chrono::duration_cast<std::chrono::microseconds>(
-                                 deadline - clock->Now()),
-                             std::chrono::microseconds(1));
+  const auto left = std::max(
+      std::chrono::duration_cast<std::chrono::microseconds>(deadline - clock->Now()),
+      std::chrono::microseconds(1));
   const timeval wait_max{left.count() / 1'000'000, left.count() % 1'000'000};
   setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &wait_max, sizeof(wait_max));
   const int error = ConnectTo(fd.get(), *address);
@@ -217,7 +220,8 @@ absl::StatusOr<UniqueFd> ConnectShmSocket(const std::string& path, const Clock* 
       }
       return NotReachable(path, error);
     case EAGAIN:
-      return absl::DeadlineExceededError(fmt::format("shm: connect to {}: no answer", path));
+      return absl::DeadlineExceededError(
+          fmt::format("shm: connect to {}: no answer", path));
     case EACCES:
     case ENOTDIR:
     case EPERM:

@@ -16,10 +16,12 @@ namespace {
 absl::Status CheckSealed(int memfd, uint64_t size_bytes) {
   const int seals = fcntl(memfd, F_GET_SEALS);
   if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
-    return absl::FailedPreconditionError("shm: the memory is not sealed against shrinking");
+    return absl::FailedPreconditionError(
+        "shm: the memory is not sealed against shrinking");
   }
   struct stat found {};
-  if (fstat(memfd, &found) != 0) return ErrnoStatus(errno, "shm: ask for the memory's size");
+  if (fstat(memfd, &found) != 0)
+    return ErrnoStatus(errno, "shm: ask for the memory's size");
   if (size_bytes == 0 || static_cast<uint64_t>(found.st_size) < size_bytes) {
     return absl::FailedPreconditionError(
         fmt::format("shm: {} of memory announced, {} there", FormatSize(size_bytes),
@@ -62,7 +64,8 @@ absl::StatusOr<UniqueFd> CreateShmRing(uint64_t size_bytes) {
   if (!memfd.valid()) return ErrnoStatus(errno, "shm: create the ring");
   if (ftruncate(memfd.get(), static_cast<off_t>(size_bytes)) != 0 ||
       fcntl(memfd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    return ErrnoStatus(errno, fmt::format("shm: size the ring to {}", FormatSize(size_bytes)));
+    return ErrnoStatus(errno,
+                       fmt::format("shm: size the ring to {}", FormatSize(size_bytes)));
   }
   return memfd;
 }

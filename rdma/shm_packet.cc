@@ -49,7 +49,8 @@ void CollectFds(msghdr* message, std::vector<UniqueFd>* fds) {
 
 }  // namespace
 
-absl::Status SendShmPacket(int socket, std::string_view packet, std::span<const int> fds) {
+absl::Status SendShmPacket(int socket, std::string_view packet,
+                           std::span<const int> fds) {
   iovec data{const_cast<char*>(packet.data()), packet.size()};
   ControlBuffer control;
   msghdr message{};
@@ -103,7 +104,8 @@ absl::Status AwaitShmPacket(int socket, const Clock* clock, Instant deadline) {
         std::chrono::ceil<std::chrono::milliseconds>(deadline - clock->Now());
     if (left.count() <= 0) return absl::DeadlineExceededError("shm: no answer in time");
     pollfd waited{socket, POLLIN, 0};
-    const int ready = poll(&waited, 1, static_cast<int>(std::min(left, kWaitStep).count()));
+    const int ready =
+        poll(&waited, 1, static_cast<int>(std::min(left, kWaitStep).count()));
     if (ready > 0) return absl::OkStatus();
     if (ready < 0 && errno != EINTR) return ErrnoStatus(errno, "shm: wait");
   }

@@ -11,7 +11,8 @@ namespace kvasir {
 ShmPutReceiver::ShmPutReceiver(const Options& options, ShmMapping ring)
     : options_(options), ring_(std::move(ring)) {}
 
-absl::StatusOr<std::span<const std::byte>> ShmPutReceiver::PieceOf(const ShmPut& put) const {
+absl::StatusOr<std::span<const std::byte>> ShmPutReceiver::PieceOf(
+    const ShmPut& put) const {
   const std::span<const std::byte> ring = ring_.bytes();
   if (put.length_bytes == 0 || put.length_bytes > kShmPieceBytesMax ||
       put.length_bytes > ring.size() ||
@@ -45,9 +46,9 @@ absl::Status ShmPutReceiver::Copy(const ShmPut& put, std::span<const std::byte> 
     checksummer_.Reset(options_.gate->ChecksumSeedOf(claims->lease));
   } else if (filling_.lease != claims->lease ||
              filling_.done_bytes != put.block_offset_bytes) {
-    return absl::PermissionDeniedError(fmt::format(
-        "shm put: piece at {} out of order, {} is due", put.block_offset_bytes,
-        filling_.done_bytes));
+    return absl::PermissionDeniedError(
+        fmt::format("shm put: piece at {} out of order, {} is due",
+                    put.block_offset_bytes, filling_.done_bytes));
   }
   absl::Status admitted = options_.gate->Admit(
       options_.session, options_.lane, put.sealed, Access::kWrite, put.block_offset_bytes,

@@ -38,22 +38,23 @@ ShmRegionCache::~ShmRegionCache() {
   KV_CHECK(entries_.empty());  // A lane outlived its transport.
 }
 
-absl::StatusOr<ShmRegionCache::Ref> ShmRegionCache::Acquire(const RegionName& name, int memfd,
+absl::StatusOr<ShmRegionCache::Ref> ShmRegionCache::Acquire(const RegionName& name,
+                                                            int memfd,
                                                             uint64_t size_bytes) {
   absl::MutexLock lock(&mu_);
   auto found = entries_.find(name);
   const bool fresh = found == entries_.end();
   if (fresh) {
-    absl::StatusOr<ShmMapping> mapping =
-        ShmMapping::Map(memfd, {.size_bytes = size_bytes, .mode = ShmMapping::Mode::kReadOnly});
+    absl::StatusOr<ShmMapping> mapping = ShmMapping::Map(
+        memfd, {.size_bytes = size_bytes, .mode = ShmMapping::Mode::kReadOnly});
     if (!mapping.ok()) return mapping.status();
     found = entries_.emplace(name, Entry{.mapping = *std::move(mapping)}).first;
   }
   Entry& entry = found->second;
   if (entry.mapping.bytes().size() != size_bytes) {
-    return absl::FailedPreconditionError(
-        fmt::format("shm: region {} was mapped with {} bytes and now has {}",
-                    static_cast<uint32_t>(name.region), entry.mapping.bytes().size(), size_bytes));
+    return absl::FailedPreconditionError(fmt::format(
+        "shm: region {} was mapped with {} bytes and now has {}",
+        static_cast<uint32_t>(name.region), entry.mapping.bytes().size(), size_bytes));
   }
   ++entry.references;
   Ref ref;
@@ -79,7 +80,8 @@ size_t ShmRegionCache::mapped_regions() const {
   return entries_.size();
 }
 
-uint64_t PopulateShmPages(std::span<const std::byte> bytes, const Clock* clock, Instant stop) {
+uint64_t PopulateShmPages(std::span<const std::byte> bytes, const Clock* clock,
+                          Instant stop) {
   auto* const begin = const_cast<std::byte*>(bytes.data());
   madvise(begin, bytes.size(), MADV_HUGEPAGE);  // Best effort.
   uint64_t done = 0;

@@ -68,9 +68,10 @@ class ShmRegionCache {
 };
 
 // Enters pages that the server has faulted in already into this process's page tables, in
-// bounded steps until `stop`, so that first gets do not pay for it (a 4 KiB page: 0.5 us).
-// What is left over is entered by the gets that touch it. Returns the bytes done.
-uint64_t PopulateShmPages(std::span<const std::byte> bytes, const Clock* clock, Instant stop);
+// bounded steps until `stop`, so that first gets do not pay for it (a 4 KiB page: 0.5
+// us). What is left over is entered by the gets that touch it. Returns the bytes done.
+uint64_t PopulateShmPages(std::span<const std::byte> bytes, const Clock* clock,
+                          Instant stop);
 
 }  // namespace kvasir
 

@@ -142,9 +142,8 @@ absl::StatusOr<std::string> ShmServerTransport::Accept(SessionId session, LaneId
   if (client->boot_id != parts_.boot_id) {
     return absl::FailedPreconditionError("shm: the client is on another host");
   }
-  const absl::StatusOr<ShmNonce> nonce =
-      table_.Offer({.session = session, .lane = lane},
-                   parts_.clock->Now() + options_.offer_ttl);
+  const absl::StatusOr<ShmNonce> nonce = table_.Offer(
+      {.session = session, .lane = lane}, parts_.clock->Now() + options_.offer_ttl);
   if (!nonce.ok()) return nonce.status();
   return EncodeShm(ShmOffer{.nonce = *nonce, .socket_path = parts_.listener->path()});
 }
@@ -181,8 +180,8 @@ void ShmServerTransport::AcceptSome() {
 void ShmServerTransport::Meet(UniqueFd socket) {
   const int fd = socket.get();
   const absl::StatusOr<uid_t> uid = ShmPeerUid(fd);
-  if (!uid.ok() ||
-      !MayConnectShm(*uid, {.own_uid = geteuid(), .allowed_uids = options_.allowed_uids})) {
+  if (!uid.ok() || !MayConnectShm(*uid, {.own_uid = geteuid(),
+                                         .allowed_uids = options_.allowed_uids})) {
     refused_.fetch_add(1, std::memory_order_relaxed);
     return Refuse(fd, absl::FailedPreconditionError("shm: this user may not connect"));
   }
@@ -328,8 +327,11 @@ absl::StatusOr<std::unique_ptr<ServerTransport>> ShmServer::Create(const Options
                                                                    Gate* gate,
                                                                    const Clock* clock) {
   if (absl::Status good = CheckOptions(options); !good.ok()) return good;
-  ShmServerTransport::Parts parts{
-      .boot_id = ReadBootId(), .listener = nullptr, .epolls = {}, .gate = gate, .clock = clock};
+  ShmServerTransport::Parts parts{.boot_id = ReadBootId(),
+                                  .listener = nullptr,
+                                  .epolls = {},
+                                  .gate = gate,
+                                  .clock = clock};
   if (parts.boot_id.empty()) {
     return absl::FailedPreconditionError("shm: this host does not tell its boot id");
   }

@@ -78,7 +78,8 @@ absl::Status Malformed(std::string_view what, std::string_view bytes) {
 
 // A code from the wire; kUnknown for numbers that are none.
 absl::StatusCode ToCode(uint32_t number) {
-  return number <= 16 ? static_cast<absl::StatusCode>(number) : absl::StatusCode::kUnknown;
+  return number <= 16 ? static_cast<absl::StatusCode>(number)
+                      : absl::StatusCode::kUnknown;
 }
 
 }  // namespace
@@ -178,7 +179,8 @@ absl::StatusOr<ShmWelcome> DecodeShmWelcome(std::string_view bytes) {
   Reader no(Kind::kRefuse, bytes);
   const absl::StatusCode code = ToCode(no.Number<uint32_t>());
   const std::string_view reason = no.Rest(kReasonBytesMax);
-  if (no.Done() && code != absl::StatusCode::kOk) return absl::Status(code, ToAbsl(reason));
+  if (no.Done() && code != absl::StatusCode::kOk)
+    return absl::Status(code, ToAbsl(reason));
 
   Reader in(Kind::kWelcome, bytes);
   ShmWelcome welcome;

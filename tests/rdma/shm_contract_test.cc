@@ -1,32 +1,20 @@
 // The transport contract over shm. What only shm has is in shm_transport_test.cc.
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "base/check.h"
 #include "rdma/shm_client.h"
 #include "rdma/shm_server.h"
+#include "tests/rdma/shm_directory.h"
 #include "tests/rdma/transport_contract.h"
 
 namespace kvasir {
 namespace {
 
-// Bazel's own test directories are too deep for the name of a socket.
-std::string SocketDirectory() {
-  static const std::string directory = [] {
-    char name[] = "/tmp/kvasir-test-XXXXXX";
-    KV_CHECK(mkdtemp(name) != nullptr);
-    std::atexit([] { std::filesystem::remove_all(SocketDirectory()); });
-    return std::string(name);
-  }();
-  return directory;
-}
-
 TransportHalves Make(ShmServer::Options options, Gate* gate, const Clock* clock) {
-  options.directory = SocketDirectory();
+  static const ShmTestDirectory directory;
+  options.directory = directory.path();
   absl::StatusOr<std::unique_ptr<ServerTransport>> server =
       ShmServer::Create(options, gate, clock);
   KV_CHECK(server.ok());

@@ -14,6 +14,7 @@
 #include <fstream>
 
 #include "rdma/shm_packet.h"
+#include "tests/rdma/shm_directory.h"
 
 namespace kvasir {
 namespace {
@@ -41,15 +42,9 @@ void LeaveSocket(const std::string& path) {
 
 class ShmListenerTest : public testing::Test {
  protected:
-  ShmListenerTest() {
-    char name[] = "/tmp/kvasir-test-XXXXXX";
-    base_ = mkdtemp(name);
-    directory_ = base_ + "/sockets";
-  }
-  ~ShmListenerTest() override { fs::remove_all(base_); }
-
-  std::string base_;
-  std::string directory_;  // does not exist yet
+  const ShmTestDirectory place_;
+  const std::string base_ = place_.parent();
+  const std::string directory_ = place_.path();  // does not exist yet
 };
 
 TEST_F(ShmListenerTest, MakesADirectoryAndASocketForTheOwnerAlone) {
@@ -70,7 +65,8 @@ TEST_F(ShmListenerTest, RefusesADirectoryOfAnotherMode) {
   fs::create_directory(directory_);
   for (const mode_t mode : {0755, 0711, 0770, 0777, 0500}) {
     chmod(directory_.c_str(), mode);
-    const absl::Status status = ShmListener::Listen(directory_, ShmReach::kOwner).status();
+    const absl::Status status =
+        ShmListener::Listen(directory_, ShmReach::kOwner).status();
     EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
   }
 }

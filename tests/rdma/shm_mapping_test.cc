@@ -42,8 +42,8 @@ TEST(ShmMapping, RefusesMemoryThatCouldShrinkOrIsTooShort) {
   EXPECT_TRUE(ShmMapping::Map(loose.get(), {.size_bytes = 64 * kKiB}).ok());
   EXPECT_TRUE(absl::IsFailedPrecondition(
       ShmMapping::Map(loose.get(), {.size_bytes = 64 * kKiB + 1}).status()));
-  EXPECT_TRUE(
-      absl::IsFailedPrecondition(ShmMapping::Map(loose.get(), {.size_bytes = 0}).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(
+      ShmMapping::Map(loose.get(), {.size_bytes = 0}).status()));
   const UniqueFd file(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   EXPECT_TRUE(absl::IsFailedPrecondition(
       ShmMapping::Map(file.get(), {.size_bytes = 4 * kKiB}).status()));

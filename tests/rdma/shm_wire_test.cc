@@ -46,7 +46,8 @@ TEST(ShmWire, AWelcomeWithTheMostRegionsFitsIntoAPacket) {
 }
 
 TEST(ShmWire, ARefusalArrivesAsItsStatus) {
-  const ShmRefuse refuse{.code = absl::StatusCode::kFailedPrecondition, .reason = "not you"};
+  const ShmRefuse refuse{.code = absl::StatusCode::kFailedPrecondition,
+                         .reason = "not you"};
   EXPECT_EQ(DecodeShmWelcome(EncodeShm(refuse)).status(),
             absl::FailedPreconditionError("not you"));
 }
