@@ -1,0 +1,297 @@
+#include "tests/simulation/oracle.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "storage/arena.h"
+
+namespace kvasir::sim {
+namespace {
+
+constexpr uint64_t kUnit = Arena::kUnitBytes;
+
+size_t FirstUnit(uint64_t offset_bytes) { return offset_bytes / kUnit; }
+size_t EndUnit(uint64_t offset_bytes, uint64_t size_bytes) {
+  return (offset_bytes + size_bytes + kUnit - 1) / kUnit;
+}
+
+}  // namespace
+
+Oracle::Oracle(const World& world)
+    : world_(world), owners_(world.arena.size() / kUnit) {}
+
+void Oracle::Violation(std::string what) {
+  world_.trace->Say("VIOLATION: {}", what);
+  violations_.push_back(std::move(what));
+}
+
+// ---- The control plane
+
+void Oracle::OnAnswer(SessionId session, LaneId lane, const v1::LaneRequest& request,
+                      const v1::LaneResponse& response, CanRead can_read) {
+  for (const uint64_t lease : request.releases()) read_leases_.erase(lease);
+  switch (response.response_case()) {
+    case v1::LaneResponse::kGrantReads:
+      OnReadGrants(session, lane, request.grant_reads(), response.grant_reads());
+      break;
+    case v1::LaneResponse::kGrantWrites:
+      OnWriteGrants(session, lane, request.grant_writes(), response.grant_writes(),
+                    can_read);
+      break;
+    case v1::LaneResponse::kCommit:
+      OnCommits(request.commit(), response.commit());
+      break;
+    case v1::LaneResponse::kAbort:
+      OnAborts(session, lane, request.abort());
+      break;
+    case v1::LaneResponse::kRelease:
+      for (const uint64_t lease : request.release().leases()) read_leases_.erase(lease);
+      break;
+    case v1::LaneResponse::kRemove:
+      for (const std::string& key : request.remove().keys()) EndCurrent(key);
+      break;
+    default:
+      break;
+  }
+}
+
+void Oracle::OnRestart() {
+  for (Grant& grant : grants_) grant.state = State::kFreed;
+  std::fill(owners_.begin(), owners_.end(), std::nullopt);
+  by_lease_.clear();
+  read_leases_.clear();
+  while (!current_.empty()) EndCurrent(std::string(current_.begin()->first));
+}
+
+void Oracle::OnReadGrants(SessionId session, LaneId lane,
+                          const v1::GrantReadsRequest& request,
+                          const v1::GrantReadsResponse& response) {
+  // Before the server's own clock says so: it may run a little fast.
+  const Instant until = world_.scheduler->Now() +
+                        std::chrono::milliseconds(response.ttl_ms()) - kLeaseMargin -
+                        std::chrono::milliseconds(response.ttl_ms()) / 500;
+  for (int i = 0; i < response.grants_size(); ++i) {
+    const std::string& key = request.keys(i);
+    const v1::ReadGrant& granted = response.grants(i);
+    if (granted.outcome() == v1::KEY_OUTCOME_MISS) EndCurrent(key);
+    if (granted.outcome() != v1::KEY_OUTCOME_OK) continue;
+    OnReadGrant({.session = session, .lane = lane, .until = until}, key, granted);
+  }
+}
+
+void Oracle::OnReadGrant(const ReadLease& holder, const std::string& key,
+                         const v1::ReadGrant& granted) {
+  const std::optional<size_t> owner = owners_.at(FirstUnit(granted.offset_bytes()));
+  const Grant* const grant = owner.has_value() ? &grants_[*owner] : nullptr;
+  if (grant == nullptr || grant->state != State::kPublished || grant->key != key ||
+      grant->extent.offset_bytes != granted.offset_bytes() ||
+      grant->extent.size_bytes != granted.size_bytes()) {
+    Violation(fmt::format("read grant {} of {}: the memory at {} is not that block's",
+                          granted.lease(), key, granted.offset_bytes()));
+    return;
+  }
+  const auto current = current_.find(key);
+  if (current == current_.end() || current->second != grant->version) {
+    Violation(fmt::format("read grant {} of {}: version {} is not the current one",
+                          granted.lease(), key, grant->version));
+  }
+  by_token_[granted.token()] = *owner;
+  ReadLease& lease = read_leases_[granted.lease()];
+  lease = holder;
+  lease.grant = *owner;
+}
+
+void Oracle::OnWriteGrants(SessionId session, LaneId lane,
+                           const v1::GrantWritesRequest& request,
+                           const v1::GrantWritesResponse& response, CanRead can_read) {
+  for (int i = 0; i < response.grants_size(); ++i) {
+    const v1::WriteGrant& granted = response.grants(i);
+    if (granted.outcome() != v1::KEY_OUTCOME_OK || granted.lease() == 0) continue;
+    const size_t index = grants_.size();
+    grants_.push_back({.key = request.writes(i).key(),
+                       .session = session,
+                       .lane = lane,
+                       .extent = {RegionId{granted.region()}, granted.offset_bytes(),
+                                  request.writes(i).size_bytes()}});
+    by_token_[granted.token()] = index;
+    by_lease_[granted.lease()] = index;
+    ++seen_.grants;
+    GiveMemoryTo(index, can_read);
+  }
+}
+
+void Oracle::GiveMemoryTo(size_t index, CanRead can_read) {
+  const Extent& extent = grants_[index].extent;
+  const size_t end = EndUnit(extent.offset_bytes, extent.size_bytes);
+  for (size_t unit = FirstUnit(extent.offset_bytes); unit < end; ++unit) {
+    std::optional<size_t>& owner = owners_.at(unit);
+    if (owner.has_value() && owner != index) {
+      Grant& before = grants_[*owner];
+      const auto current = current_.find(before.key);
+      const bool was_current = before.state == State::kPublished &&
+                               current != current_.end() &&
+                               current->second == before.version;
+      if (was_current) EndCurrent(std::string(before.key));
+      if (std::exchange(before.state, State::kFreed) == State::kPublished) {
+        CheckLeasesOn(*owner, can_read);
+      }
+      ++seen_.reuses;
+    }
+    owner = index;
+  }
+}
+
+// The memory of `grant` has just been given to another.
+void Oracle::CheckLeasesOn(size_t grant, CanRead can_read) {
+  for (const auto& [id, lease] : read_leases_) {
+    if (lease.grant != grant || world_.scheduler->Now() >= lease.until) continue;
+    if (!can_read(lease.session, lease.lane)) continue;
+    Violation(fmt::format("memory at {} given away under read lease {} of {}",
+                          grants_[grant].extent.offset_bytes, id, grants_[grant].key));
+  }
+}
+
+Oracle::Grant* Oracle::FindLease(uint64_t lease) {
+  const auto it = by_lease_.find(lease);
+  return it == by_lease_.end() ? nullptr : &grants_[it->second];
+}
+
+void Oracle::OnCommits(const v1::CommitRequest& request, const v1::CommitResponse& response) {
+  for (int i = 0; i < response.outcomes_size(); ++i) {
+    const uint64_t lease = request.items(i).lease();
+    Grant* const grant = FindLease(lease);
+    switch (response.outcomes(i)) {
+      case v1::KEY_OUTCOME_OK:
+        if (grant == nullptr || grant->state == State::kFreed) {
+          Violation(fmt::format("commit of lease {}, which is over, was accepted", lease));
+        } else if (grant->state == State::kOpen) {
+          Publish(grant);
+        }
+        break;
+      case v1::KEY_OUTCOME_EXISTS:
+      case v1::KEY_OUTCOME_CHECKSUM_MISMATCH:
+        if (grant != nullptr && grant->state == State::kOpen) grant->state = State::kFreed;
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+void Oracle::Publish(Grant* grant) {
+  const std::span<const std::byte> bytes =
+      world_.arena.subspan(grant->extent.offset_bytes, grant->extent.size_bytes);
+  const std::optional<uint64_t> version = world_.values->Recognize(bytes);
+  EndCurrent(std::string(grant->key));
+  grant->state = State::kPublished;
+  grant->version = version.value_or(0);
+  ++seen_.published;
+  if (!version.has_value() || world_.values->KeyOf(*version) != grant->key) {
+    Violation(fmt::format("{} was published with bytes that are none of its values",
+                          grant->key));
+    return;
+  }
+  VisibilityOf(*version) = {.published = true};
+  current_[grant->key] = *version;
+}
+
+void Oracle::EndCurrent(const std::string& key) {
+  const auto it = current_.find(key);
+  if (it == current_.end()) return;
+  VisibilityOf(it->second).ended = world_.scheduler->Now();
+  current_.erase(it);
+}
+
+// The client has said that none of its writes is in flight.
+void Oracle::OnAborts(SessionId session, LaneId lane, const v1::AbortRequest& request) {
+  for (const uint64_t lease : request.leases()) {
+    Grant* const grant = FindLease(lease);
+    if (grant == nullptr || grant->session != session || grant->lane != lane) continue;
+    if (grant->state == State::kOpen) grant->state = State::kFreed;
+  }
+}
+
+std::optional<size_t> Oracle::SizeToExpect(const std::string& key) const {
+  const auto it = current_.find(key);
+  if (it == current_.end()) return std::nullopt;
+  return world_.values->SizeOf(it->second);
+}
+
+Oracle::Visibility& Oracle::VisibilityOf(uint64_t version) {
+  if (visibility_.size() <= version) visibility_.resize(version + 1);
+  return visibility_[version];
+}
+
+// ---- The data plane
+
+void Oracle::OnWriteLands(const Token& token, uint64_t from, uint64_t size_bytes) {
+  const auto it = by_token_.find(token.sealed);
+  if (it == by_token_.end()) {
+    Violation("a write landed under a token that nobody was given");
+    return;
+  }
+  const Grant& grant = grants_[it->second];
+  const uint64_t offset = grant.extent.offset_bytes + from;
+  for (size_t u = FirstUnit(offset); u < EndUnit(offset, size_bytes); ++u) {
+    if (owners_.at(u) == it->second && grant.state == State::kOpen) continue;
+    const bool reused = owners_.at(u) != it->second;
+    Violation(fmt::format("a write of {} landed at {} in {} memory", grant.key, offset,
+                          reused ? "reused"
+                                 : (grant.state == State::kPublished ? "published"
+                                                                     : "freed")));
+    return;
+  }
+}
+
+void Oracle::OnReadFetches(const Token& token, uint64_t from, uint64_t size_bytes,
+                           bool in_time) {
+  const auto it = by_token_.find(token.sealed);
+  if (it == by_token_.end()) {
+    Violation("a read fetched under a token that nobody was given");
+    return;
+  }
+  if (!in_time) return;
+  const uint64_t offset = grants_[it->second].extent.offset_bytes + from;
+  for (size_t u = FirstUnit(offset); u < EndUnit(offset, size_bytes); ++u) {
+    if (owners_.at(u) == it->second) continue;
+    Violation(fmt::format("a leased read of {} fetched reused memory at {}",
+                          grants_[it->second].key, offset));
+    return;
+  }
+}
+
+// ---- What clients conclude
+
+void Oracle::OnPutAcknowledged(uint64_t version) {
+  if (VisibilityOf(version).published) return;
+  Violation(fmt::format("put of {}, version {}, was acknowledged and never published",
+                        world_.values->KeyOf(version), version));
+}
+
+void Oracle::OnHit(std::string_view key, std::span<const std::byte> bytes,
+                   Instant get_began) {
+  const std::optional<uint64_t> version = world_.values->Recognize(bytes);
+  if (!version.has_value()) {
+    Violation(fmt::format("WRONG HIT: {} bytes of {} are no value", bytes.size(), key));
+    return;
+  }
+  if (world_.values->KeyOf(*version) != key) {
+    Violation(fmt::format("WRONG HIT: {} answered with version {} of {}", key, *version,
+                          world_.values->KeyOf(*version)));
+    return;
+  }
+  const Visibility& seen = VisibilityOf(*version);
+  if (!seen.published) {
+    Violation(fmt::format("WRONG HIT: {} version {} was never published", key, *version));
+  } else if (seen.ended < get_began) {
+    Violation(fmt::format("WRONG HIT: {} version {} was over before the get began", key,
+                          *version));
+  }
+}
+
+}  // namespace kvasir::sim
