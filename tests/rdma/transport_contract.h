@@ -82,7 +82,7 @@ size_t OpenFileCount();
 
 class TransportContract : public testing::TestWithParam<TransportContractParam> {
  protected:
-  static constexpr uint64_t kRegionBytes = 48 * kMiB;
+  static constexpr uint64_t kRegionBytes = 20 * kMiB;
   static constexpr SessionId kSession{.high = 1, .low = 2};
   static constexpr SessionId kOtherSession{.high = 3, .low = 4};
 
@@ -114,7 +114,10 @@ class TransportContract : public testing::TestWithParam<TransportContractParam> 
   // Far beyond what anything here takes, even under a sanitizer on a busy machine.
   static constexpr std::chrono::milliseconds kPatience{60'000};
 
-  FakeGate gate_{kRegionBytes};
+  // Zeroed; one mapping for all tests of the process.
+  static const Region* SharedRegion();
+
+  FakeGate gate_{SharedRegion()};
   TransportHalves halves_;
   std::unique_ptr<ServerLoops> loops_;
   uint64_t next_lane_ = 1;

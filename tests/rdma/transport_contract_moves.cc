@@ -87,7 +87,7 @@ TEST_P(TransportContract, ScatterListsFillAndDrainInOrder) {
 TEST_P(TransportContract, AFullBatchOfReadsAndOfWritesArrives) {
   const OpenLane lane = Open();
   for (const auto& [count, size] : {std::pair<size_t, uint64_t>{kMaxKeysPerCall, 100},
-                                    {64, 256 * kKiB}}) {
+                                    {64, 64 * kKiB}}) {
     SCOPED_TRACE(count);
     TransferBatch writes(halves_.client.get(), GrantMany(lane, Access::kWrite, count, size));
     writes.FillLocals(count);
@@ -135,11 +135,11 @@ TEST_P(TransportContract, LanesRunAtTheSameTime) {
     threads.push_back(std::make_unique<Concurrently>([&, i] {
       for (size_t round = 0; round < kRounds; ++round) {
         TransferBatch writes(halves_.client.get(),
-                             GrantMany(lanes[i], Access::kWrite, 5, 100 * kKiB));
+                             GrantMany(lanes[i], Access::kWrite, 5, 50 * kKiB));
         writes.FillLocals(100 * i + round);
         Run(lanes[i], writes);
         TransferBatch reads(halves_.client.get(),
-                            GrantMany(lanes[i], Access::kRead, 5, 100 * kKiB));
+                            GrantMany(lanes[i], Access::kRead, 5, 50 * kKiB));
         Run(lanes[i], reads);
         bool same = writes.AllOk() && reads.AllOk();
         for (size_t k = 0; k < 5; ++k) {

@@ -22,7 +22,9 @@ std::unique_ptr<Region> MapRegion(uint64_t size_bytes) {
 }  // namespace
 
 FakeGate::FakeGate(uint64_t region_bytes, Epoch epoch)
-    : region_(MapRegion(region_bytes)), sealer_(epoch) {}
+    : owned_region_(MapRegion(region_bytes)), region_(owned_region_.get()), sealer_(epoch) {}
+
+FakeGate::FakeGate(const Region* region, Epoch epoch) : region_(region), sealer_(epoch) {}
 
 FakeGate::~FakeGate() = default;
 

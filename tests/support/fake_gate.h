@@ -34,6 +34,8 @@ class FakeGate final : public Gate {
   };
 
   explicit FakeGate(uint64_t region_bytes, Epoch epoch = Epoch{0x5eed});
+  // `region` is not owned and must outlive the gate: to fault pages in takes long.
+  explicit FakeGate(const Region* region, Epoch epoch = Epoch{0x5eed});
   ~FakeGate() override;
 
   const Region& region() const { return *region_; }
@@ -76,7 +78,8 @@ class FakeGate final : public Gate {
     std::optional<uint64_t> observed_checksum;
   };
 
-  const std::unique_ptr<Region> region_;
+  const std::unique_ptr<Region> owned_region_;
+  const Region* const region_;
   const TokenSealer sealer_;
   mutable absl::Mutex mu_;
   absl::flat_hash_map<LeaseId, Lease> leases_ ABSL_GUARDED_BY(mu_);
