@@ -11,6 +11,7 @@
 #include "absl/base/config.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 namespace {
@@ -103,11 +104,10 @@ void Mutex::LockWhen(const Condition& condition) {
   real(this, condition);
 }
 
+// The library's forms with a timeout call those with a deadline, which are these: to
+// announce both would lock twice in TSan's eyes.
 bool Mutex::LockWhenWithTimeout(const Condition& condition, Duration timeout) {
-  KV_REAL("5Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE",
-          bool(Mutex*, const Condition&, Duration));
-  const Locking locking(this, kWrite);
-  return real(this, condition, timeout);
+  return LockWhenWithDeadline(condition, Now() + timeout);
 }
 
 bool Mutex::LockWhenWithDeadline(const Condition& condition, Time deadline) {
@@ -125,11 +125,7 @@ void Mutex::Await(const Condition& condition) {
 }
 
 bool Mutex::AwaitWithTimeout(const Condition& condition, Duration timeout) {
-  KV_REAL("5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE",
-          bool(Mutex*, const Condition&, Duration));
-  Unlocking(this, kWrite);
-  const Locking locking(this, kWrite);
-  return real(this, condition, timeout);
+  return AwaitWithDeadline(condition, Now() + timeout);
 }
 
 bool Mutex::AwaitWithDeadline(const Condition& condition, Time deadline) {
@@ -148,11 +144,7 @@ void CondVar::Wait(Mutex* mu) {
 }
 
 bool CondVar::WaitWithTimeout(Mutex* mu, Duration timeout) {
-  KV_REAL("7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE",
-          bool(CondVar*, Mutex*, Duration));
-  Unlocking(mu, kWrite);
-  const Locking locking(mu, kWrite);
-  return real(this, mu, timeout);
+  return WaitWithDeadline(mu, Now() + timeout);
 }
 
 bool CondVar::WaitWithDeadline(Mutex* mu, Time deadline) {
