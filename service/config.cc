@@ -250,7 +250,7 @@ absl::Status Apply(const std::vector<Value>& values, const Machine& machine,
 // What settings must hold together.
 absl::Status Validate(const ConfigRequest& request) {
   const Config& config = request.config;
-  const std::pair<std::string_view, const HostPort*> listeners[] = {
+  const std::pair<std::string_view, const ListenAddress*> listeners[] = {
       {"listen", &config.listen},
       {"data_listen", &config.data_listen},
       {"http_listen", &config.http_listen},
@@ -336,7 +336,7 @@ std::string DescribeConfig(const ConfigRequest& request) {
   for (const Setting& setting : Settings()) {
     const std::string value = setting.print(request.config);
     const auto origin = request.origins.find(setting.name);
-    text += fmt::format("  {:<16} {:<24} {}\n", setting.name, value.empty() ? "-" : value,
+    text += fmt::format("\n  {:<16} {:<24} {}", setting.name, value.empty() ? "-" : value,
                         origin == request.origins.end() ? "default" : origin->second);
   }
   return text;

@@ -13,7 +13,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "rdma/transport.h"
-#include "service/host_port.h"
+#include "service/listen_address.h"
 #include "service/machine.h"
 #include "storage/eviction_policy.h"
 
@@ -24,9 +24,9 @@ namespace kvasir {
 // lists them with their help, docs/operations.md shows them in a table.
 struct Config {
   std::string config;  // path of the file; empty: none
-  HostPort listen{.host = "127.0.0.1", .port = 7450};
-  HostPort data_listen{.host = "127.0.0.1", .port = 7451};
-  HostPort http_listen{.host = "127.0.0.1", .port = 9450};
+  ListenAddress listen{.host = "127.0.0.1", .port = 7450};
+  ListenAddress data_listen{.host = "127.0.0.1", .port = 7451};
+  ListenAddress http_listen{.host = "127.0.0.1", .port = 9450};
   bool insecure = false;
   uint64_t memory_bytes = 0;
   int numa_node = -1;    // -1: no binding
@@ -68,7 +68,7 @@ absl::StatusOr<ConfigRequest> LoadConfig(const ConfigSources& sources);
 // What --help prints.
 std::string ConfigHelp(const Machine& machine);
 
-// One line a setting, "name  value  (origin)", for the banner.
+// For the banner: a line for each setting, with a line break before it.
 std::string DescribeConfig(const ConfigRequest& request);
 
 inline constexpr std::string_view kVersion = "0.1.0";

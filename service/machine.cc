@@ -50,6 +50,13 @@ std::string HostName() {
   return name;
 }
 
+std::string BootId() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  std::getline(file, id);
+  return id;
+}
+
 // XDG's directory is the user's own and goes with the last login; without a login, as
 // in a container, a name of our own below /tmp.
 std::string RuntimeDir() {
@@ -67,6 +74,7 @@ Machine Machine::Inspect() {
       .memory_bytes = std::min(pages * page_bytes, CgroupMemoryLimit()),
       .cores = std::max(1u, std::thread::hardware_concurrency()),
       .host_name = HostName(),
+      .boot_id = BootId(),
       .runtime_dir = RuntimeDir(),
   };
 }

@@ -11,6 +11,7 @@ struct Machine {
   uint64_t memory_bytes = 0;  // of the machine, or of the cgroup if that is less
   uint32_t cores = 1;
   std::string host_name;
+  std::string boot_id;      // tells this host from others; empty: not known
   std::string runtime_dir;  // where this user's sockets go
 
   static Machine Inspect();

@@ -21,7 +21,7 @@ using std::chrono::milliseconds;
 constexpr uint64_t kDefaultMemoryPercent = 25;
 constexpr uint64_t kDefaultMemoryBytesMax = 16 * kGiB;
 constexpr uint64_t kMinMemoryBytes = 1 * kMiB;
-constexpr uint32_t kMaxDataLoops = 64;
+constexpr uint32_t kMaxDataLoops = 16;
 constexpr uint32_t kDefaultDataLoopsMax = 4;
 constexpr milliseconds kMinSessionSilence{500};
 constexpr milliseconds kMaxSessionSilence{60'000};
@@ -31,8 +31,8 @@ absl::Status Wrong(std::string_view text, std::string_view expected) {
   return absl::InvalidArgumentError(fmt::format("\"{}\" is not {}", text, expected));
 }
 
-absl::Status SetAddress(std::string_view text, HostPort* address) {
-  absl::StatusOr<HostPort> parsed = HostPort::Parse(text);
+absl::Status SetAddress(std::string_view text, ListenAddress* address) {
+  absl::StatusOr<ListenAddress> parsed = ListenAddress::Parse(text);
   if (parsed.ok()) *address = *std::move(parsed);
   return parsed.status();
 }
@@ -253,7 +253,7 @@ constexpr Setting kSettings[] = {
      .print = PrintTransport},
     {.name = "data_loops",
      .value = "NUMBER",
-     .help = "Threads that move block data for each transport that copies (1 to 64). By "
+     .help = "Threads that move block data for each transport that copies (1 to 16). By "
              "default one a core, at most 4.",
      .parse =
          [](std::string_view text, const Machine&, Config* config) {

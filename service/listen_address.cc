@@ -1,4 +1,4 @@
-#include "service/host_port.h"
+#include "service/listen_address.h"
 
 #include <arpa/inet.h>
 #include <fmt/core.h>
@@ -31,7 +31,7 @@ bool IsHost(std::string_view host, bool bracketed) {
 
 }  // namespace
 
-absl::StatusOr<HostPort> HostPort::Parse(std::string_view text) {
+absl::StatusOr<ListenAddress> ListenAddress::Parse(std::string_view text) {
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return NotAnAddress(text);
   std::string_view host = text.substr(0, colon);
@@ -44,15 +44,15 @@ absl::StatusOr<HostPort> HostPort::Parse(std::string_view text) {
   const char* const end = port_text.data() + port_text.size();
   const auto [stopped, error] = std::from_chars(port_text.data(), end, port);
   if (error != std::errc() || stopped != end) return NotAnAddress(text);
-  return HostPort{.host = std::string(host), .port = port};
+  return ListenAddress{.host = std::string(host), .port = port};
 }
 
-std::string HostPort::ToString() const {
+std::string ListenAddress::ToString() const {
   const bool v6 = host.find(':') != std::string::npos;
   return v6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
 }
 
-bool HostPort::loopback() const {
+bool ListenAddress::loopback() const {
   if (host == "localhost") return true;
   in_addr v4;
   if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == 127;
@@ -60,7 +60,7 @@ bool HostPort::loopback() const {
   return inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
-bool HostPort::wildcard() const {
+bool ListenAddress::wildcard() const {
   in_addr v4;
   if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return v4.s_addr == INADDR_ANY;
   in6_addr v6;
