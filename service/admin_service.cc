@@ -1,0 +1,98 @@
+#include "service/admin_service.h"
+
+#include "absl/status/status.h"
+#include "proto/grpc_status.h"
+
+namespace kvasir {
+
+AdminService::AdminService(const Admin* admin, RequestMetrics* metrics,
+                           const Clock* clock)
+    : admin_(admin), metrics_(metrics), clock_(clock) {}
+
+template <typename Call>
+grpc::ServerUnaryReactor* AdminService::Answer(grpc::CallbackServerContext* context,
+                                               Call call) {
+  const Instant begin = clock_->Now();
+  const absl::Status status = call();
+  metrics_->Record(Method::kAdmin, clock_->Now() - begin, status.code());
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpcStatus(status));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::Ping(grpc::CallbackServerContext* context,
+                                             const v1::PingRequest* request,
+                                             v1::PingResponse* response) {
+  return Answer(context, [&] { return admin_->Ping(*request, response); });
+}
+
+grpc::ServerUnaryReactor* AdminService::Exists(grpc::CallbackServerContext* context,
+                                               const v1::ExistsRequest* request,
+                                               v1::ExistsResponse* response) {
+  return Answer(context, [&] { return admin_->Exists(*request, response); });
+}
+
+grpc::ServerUnaryReactor* AdminService::List(grpc::CallbackServerContext* context,
+                                             const v1::ListRequest* request,
+                                             v1::ListResponse* response) {
+  return Answer(context, [&] { return admin_->List(*request, response); });
+}
+
+grpc::ServerUnaryReactor* AdminService::Stat(grpc::CallbackServerContext* context,
+                                             const v1::StatRequest* request,
+                                             v1::StatResponse* response) {
+  return Answer(context, [&] { return admin_->Stat(*request, response); });
+}
+
+grpc::ServerUnaryReactor* AdminService::Pin(grpc::CallbackServerContext* context,
+                                            const v1::PinRequest* request,
+                                            v1::PinResponse* response) {
+  return Answer(context, [&] { return admin_->Pin(*request, response); });
+}
+
+grpc::ServerUnaryReactor* AdminService::Unpin(grpc::CallbackServerContext* context,
+                                              const v1::UnpinRequest* request,
+                                              v1::UnpinResponse* response) {
+  return Answer(context, [&] { return admin_->Unpin(*request, response); });
+}
+
+grpc::ServerUnaryReactor* AdminService::ListPins(grpc::CallbackServerContext* context,
+                                                 const v1::ListPinsRequest* request,
+                                                 v1::ListPinsResponse* response) {
+  return Answer(context, [&] { return admin_->ListPins(*request, response); });
+}
+
+grpc::ServerUnaryReactor* AdminService::RemoveKeys(grpc::CallbackServerContext* context,
+                                                   const v1::RemoveKeysRequest* request,
+                                                   v1::RemoveKeysResponse* response) {
+  return Answer(context, [&] { return admin_->RemoveKeys(*request, response); });
+}
+
+grpc::ServerUnaryReactor* AdminService::Clear(grpc::CallbackServerContext* context,
+                                              const v1::ClearRequest* request,
+                                              v1::ClearResponse* response) {
+  return Answer(context, [&] {
+    return admin_->Clear(*request, response,
+                         [context] { return context->IsCancelled(); });
+  });
+}
+
+grpc::ServerUnaryReactor* AdminService::GetNodeInfo(grpc::CallbackServerContext* context,
+                                                    const v1::GetNodeInfoRequest* request,
+                                                    v1::GetNodeInfoResponse* response) {
+  return Answer(context, [&] { return admin_->GetNodeInfo(*request, response); });
+}
+
+grpc::ServerUnaryReactor* AdminService::GetStats(grpc::CallbackServerContext* context,
+                                                 const v1::GetStatsRequest* request,
+                                                 v1::GetStatsResponse* response) {
+  return Answer(context, [&] { return admin_->GetStats(*request, response); });
+}
+
+grpc::ServerUnaryReactor* AdminService::Drain(grpc::CallbackServerContext* context,
+                                              const v1::DrainRequest* request,
+                                              v1::DrainResponse* response) {
+  return Answer(context, [&] { return admin_->Drain(*request, response); });
+}
+
+}  // namespace kvasir

@@ -1,0 +1,124 @@
+#include "service/lane_stream.h"
+
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "base/status_reason.h"
+#include "proto/codec.h"
+#include "proto/grpc_status.h"
+
+namespace kvasir {
+namespace {
+
+Method MethodOf(v1::LaneRequest::RequestCase request) {
+  switch (request) {
+    case v1::LaneRequest::kOpen:
+      return Method::kOpenLane;
+    case v1::LaneRequest::kLookup:
+      return Method::kLookup;
+    case v1::LaneRequest::kGrantReads:
+      return Method::kGrantReads;
+    case v1::LaneRequest::kGrantWrites:
+      return Method::kGrantWrites;
+    case v1::LaneRequest::kCommit:
+      return Method::kCommit;
+    case v1::LaneRequest::kAbort:
+      return Method::kAbort;
+    case v1::LaneRequest::kRemove:
+      return Method::kRemove;
+    case v1::LaneRequest::kUnpinOwner:
+      return Method::kUnpinOwner;
+    case v1::LaneRequest::kRelease:
+    case v1::LaneRequest::REQUEST_NOT_SET:  // carries releases only
+      return Method::kRelease;
+  }
+  return Method::kRelease;
+}
+
+absl::Status BadRequest(const char* message) {
+  return WithReason(absl::InvalidArgumentError(message), kReasonBadRequest);
+}
+
+}  // namespace
+
+LaneStream::LaneStream(KvCore* core, RequestMetrics* metrics, const Clock* clock)
+    : core_(core), metrics_(metrics), clock_(clock) {
+  StartRead(&request_);
+}
+
+void LaneStream::OnReadDone(bool ok) {
+  if (!ok) {
+    ended_ = true;
+    Close();  // At once: the fence need not wait for the reply on its way.
+  }
+  ProceedWhenIdle();
+}
+
+// A write that failed means that the client is gone: the read fails next.
+void LaneStream::OnWriteDone(bool ok) { ProceedWhenIdle(); }
+
+void LaneStream::OnDone() {
+  Close();
+  delete this;
+}
+
+void LaneStream::ProceedWhenIdle() {
+  if (outstanding_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (ended_) {
+    Finish(grpc::Status::OK);
+  } else if (lane_ == LaneId{} && !request_.has_open()) {
+    Finish(ToGrpcStatus(BadRequest("lane: the first message must be `open`")));
+  } else {
+    Answer();
+  }
+}
+
+void LaneStream::Answer() {
+  const Instant begin = clock_->Now();
+  const Method method = MethodOf(request_.request_case());
+  absl::AnyInvocable<void() &&> after_reply;
+  response_.Clear();
+  if (lane_ == LaneId{}) {
+    Open(request_.open());
+  } else if (request_.has_open()) {
+    ToLaneError(BadRequest("lane: it is open already"), response_.mutable_error());
+  } else {
+    core_->Handle(session_, lane_, request_, &response_, &after_reply);
+  }
+  const bool failed = response_.has_error();
+  const absl::StatusCode code =
+      failed ? ErrorCodeFromWire(response_.error().code()) : absl::StatusCode::kOk;
+  metrics_->Record(method, clock_->Now() - begin, code);
+  if (failed && lane_ != LaneId{} &&
+      response_.error().reason() == kReasonSessionUnknown) {
+    StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
+    return;  // Nothing can be done on this lane any more.
+  }
+
+  // From the two starts on, another thread may be in the next Answer, or have deleted
+  // this: nothing below them may touch a member.
+  outstanding_.store(2, std::memory_order_relaxed);
+  StartWrite(&response_);
+  StartRead(&request_);
+  if (after_reply) std::move(after_reply)();
+}
+
+void LaneStream::Open(const v1::OpenLaneRequest& request) {
+  const absl::StatusOr<SessionId> session = SessionId::FromBytes(request.session());
+  if (!session.ok()) {
+    return ToLaneError(WithReason(session.status(), kReasonBadRequest),
+                       response_.mutable_error());
+  }
+  const absl::StatusOr<LaneId> lane =
+      core_->OpenLane(*session, request, response_.mutable_open());
+  if (!lane.ok()) return ToLaneError(lane.status(), response_.mutable_error());
+  session_ = *session;
+  lane_ = *lane;
+}
+
+void LaneStream::Close() {
+  if (lane_ != LaneId{}) core_->CloseLane(session_, lane_);
+}
+
+}  // namespace kvasir

@@ -1,0 +1,257 @@
+#include "service/metrics.h"
+
+#include <fmt/core.h>
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <sstream>
+#include <string_view>
+
+namespace kvasir {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+constexpr std::string_view kPrefix = "kvasir_";
+
+using Labels = std::vector<ClientMetric::Label>;
+
+// Puts families together one number at a time; numbers of one name must follow each
+// other.
+class Families {
+ public:
+  void Gauge(std::string_view name, std::string_view help, double value,
+             Labels labels = {}) {
+    Add(MetricType::Gauge, name, help, std::move(labels)).gauge.value = value;
+  }
+  void Counter(std::string_view name, std::string_view help, double value,
+               Labels labels = {}) {
+    Add(MetricType::Counter, name, help, std::move(labels)).counter.value = value;
+  }
+  void Histogram(std::string_view name, std::string_view help,
+                 const ClientMetric::Histogram& histogram, Labels labels) {
+    Add(MetricType::Histogram, name, help, std::move(labels)).histogram = histogram;
+  }
+  std::vector<MetricFamily> Take() { return std::move(families_); }
+
+ private:
+  ClientMetric& Add(MetricType type, std::string_view name, std::string_view help,
+                    Labels labels) {
+    const std::string full = fmt::format("{}{}", kPrefix, name);
+    if (families_.empty() || families_.back().name != full) {
+      families_.push_back({full, std::string(help), type, {}});
+    }
+    std::sort(labels.begin(), labels.end());
+    ClientMetric& metric = families_.back().metric.emplace_back();
+    metric.label = std::move(labels);
+    return metric;
+  }
+
+  std::vector<MetricFamily> families_;
+};
+
+double Seconds(std::chrono::nanoseconds value) {
+  return std::chrono::duration<double>(value).count();
+}
+
+void AddNode(const NodeStats& stats, Families* to) {
+  to->Gauge("build_info", "Always 1; the version is the label.", 1,
+            {{"version", stats.version}});
+  to->Gauge("uptime_seconds", "Since the node began to listen.", Seconds(stats.uptime));
+  to->Gauge("draining", "1 while the node takes no new grants.", stats.draining ? 1 : 0);
+  to->Gauge("process_resident_bytes", "Resident memory of the process, arena included.",
+            stats.resident_bytes);
+}
+
+void AddMemory(const NodeStats& stats, Families* to) {
+  const Arena::Usage& arena = stats.arena;
+  const BlockStore::Stats& store = stats.store;
+  to->Gauge("memory_capacity_bytes", "Memory for blocks.", arena.capacity_bytes);
+  to->Gauge("memory_allocated_bytes", "Of it, allocated, in allocation units.",
+            arena.allocated_bytes);
+  to->Gauge("memory_free_bytes", "Of it, free.",
+            arena.capacity_bytes - arena.allocated_bytes);
+  to->Gauge("memory_largest_free_bytes", "The largest block that fits without eviction.",
+            arena.largest_free_bytes);
+  to->Gauge("blocks", "Committed blocks in the index.", store.blocks);
+  to->Gauge("block_bytes", "Memory that they take.", store.block_bytes);
+  to->Gauge("reserved_blocks", "Blocks being filled or waiting for a fence.",
+            store.reserved_blocks);
+  to->Gauge("reserved_bytes", "Memory that they take.", store.reserved_bytes);
+  to->Gauge("unbound_blocks", "Blocks out of the index that somebody still holds.",
+            store.unbound_blocks);
+  to->Gauge("unbound_bytes", "Memory that they take.", store.unbound_bytes);
+  to->Gauge("index_bytes", "Memory of the index beyond the keys, estimated.",
+            store.index_bytes);
+  to->Counter("evicted_blocks_total", "Blocks evicted from memory.",
+              store.evicted_blocks_total);
+  to->Counter("evicted_bytes_total", "Memory that eviction freed.",
+              store.evicted_bytes_total);
+}
+
+void AddLeases(const KvCore::Stats& core, Families* to) {
+  to->Gauge("sessions", "Live sessions.", core.sessions);
+  to->Gauge("lanes", "Open lanes.", core.lanes);
+  to->Gauge("read_leases", "Live leases to read.", core.read_leases);
+  to->Gauge("write_leases", "Live leases to write.", core.write_leases);
+  to->Gauge("pins", "Live pins.", core.pins);
+  to->Gauge("quarantined_blocks", "Expired writes that wait for their fence.",
+            core.quarantined_blocks);
+  to->Gauge("quarantined_bytes", "Memory that they hold.", core.quarantined_bytes);
+  to->Gauge("oldest_fence_seconds", "Age of the oldest fence that has not returned.",
+            Seconds(core.oldest_fence));
+  to->Counter("expired_reads_total", "Leases to read that ran out.", core.expired_reads);
+  to->Counter("expired_writes_total", "Leases to write that ran out.",
+              core.expired_writes);
+  to->Counter("expired_pins_total", "Pins that ran out.", core.expired_pins);
+  to->Counter("expired_sessions_total", "Sessions ended for silence.",
+              core.expired_sessions);
+  to->Counter("fences_total", "Fences asked of transports.", core.fences);
+}
+
+void AddTraffic(const KvCore::Stats& core, Families* to) {
+  to->Counter("lookups_total", "Lookup calls.", core.lookups);
+  to->Counter("lookup_keys_total", "Keys looked up.", core.lookup_keys);
+  to->Counter("lookup_hits_total", "Of them, stored.", core.lookup_hits);
+  to->Counter("read_grants_total", "Blocks granted to read.", core.read_grants);
+  to->Counter("read_misses_total", "Keys asked to read and not stored.",
+              core.read_misses);
+  to->Counter("write_grants_total", "Blocks granted to write.", core.write_grants);
+  to->Counter("write_exists_total", "Puts of keys that were stored already.",
+              core.write_exists);
+  to->Counter("write_in_progress_total", "Puts of keys that another client was filling.",
+              core.write_in_progress);
+  to->Counter("write_refused_total", "Puts refused for want of memory.",
+              core.write_refused);
+  to->Counter("commits_total", "Blocks made visible.", core.commits);
+  to->Counter("commit_failures_total", "Commits refused, for whatever reason.",
+              core.commit_failures);
+  to->Counter("commit_checksum_failures_total",
+              "Of them, because the bytes did not match their checksum.",
+              core.commit_checksum_failures);
+  to->Counter("aborts_total", "Grants to write given up by their client.", core.aborts);
+  to->Counter("removes_total", "Keys removed.", core.removes);
+  to->Counter("refused_requests_total", "Requests refused as a whole.",
+              core.refused_requests);
+}
+
+void AddTransports(const NodeStats& stats, Families* to) {
+  const auto each = [&stats](auto add) {
+    for (const auto& [kind, transport] : stats.transports) {
+      add(std::string(TransportName(kind)), transport);
+    }
+  };
+  each([to](const std::string& name, const TransportStats& transport) {
+    to->Gauge("transport_lanes", "Open lanes by transport.", transport.lanes,
+              {{"transport", name}});
+  });
+  each([to](const std::string& name, const TransportStats& transport) {
+    constexpr std::string_view kHelp =
+        "Bytes of blocks that the server moved, or granted where the client moves them.";
+    to->Counter("transport_bytes_total", kHelp, transport.read_bytes_total,
+                {{"direction", "get"}, {"transport", name}});
+    to->Counter("transport_bytes_total", kHelp, transport.written_bytes_total,
+                {{"direction", "put"}, {"transport", name}});
+  });
+  each([to](const std::string& name, const TransportStats& transport) {
+    constexpr std::string_view kHelp =
+        "Transfers of blocks, or of parts where a transport moves parts, likewise.";
+    to->Counter("transport_transfers_total", kHelp, transport.read_ops_total,
+                {{"direction", "get"}, {"transport", name}});
+    to->Counter("transport_transfers_total", kHelp, transport.written_ops_total,
+                {{"direction", "put"}, {"transport", name}});
+  });
+  each([to](const std::string& name, const TransportStats& transport) {
+    to->Counter("transport_refused_frames_total",
+                "Frames refused: a bad token, range or form.",
+                transport.refused_frames_total, {{"transport", name}});
+  });
+}
+
+ClientMetric::Histogram ToHistogram(const RequestMetrics::Snapshot& snapshot) {
+  ClientMetric::Histogram histogram;
+  histogram.sample_count = snapshot.count;
+  histogram.sample_sum = Seconds(snapshot.sum);
+  uint64_t cumulative = 0;
+  for (size_t i = 0; i < RequestMetrics::kBounds.size(); ++i) {
+    cumulative += snapshot.buckets[i];
+    histogram.bucket.push_back({cumulative, Seconds(RequestMetrics::kBounds[i])});
+  }
+  return histogram;
+}
+
+void AddRequests(const RequestMetrics& requests, Families* to) {
+  for (size_t i = 0; i < kMethods; ++i) {
+    const auto method = static_cast<Method>(i);
+    to->Histogram("request_seconds", "Time to answer a request, by method.",
+                  ToHistogram(requests.Read(method)),
+                  {{"method", std::string(MethodName(method))}});
+  }
+  for (size_t i = 0; i < kMethods; ++i) {
+    const auto method = static_cast<Method>(i);
+    const RequestMetrics::Snapshot snapshot = requests.Read(method);
+    for (size_t code = 0; code < snapshot.codes.size(); ++code) {
+      if (snapshot.codes[code] == 0 && code != 0) continue;
+      to->Counter(
+          "requests_total", "Requests by method and google.rpc.Code.",
+          snapshot.codes[code],
+          {{"method", std::string(MethodName(method))},
+           {"code", absl::StatusCodeToString(static_cast<absl::StatusCode>(code))}});
+    }
+  }
+}
+
+std::string LabelText(const Labels& labels) {
+  if (labels.empty()) return "";
+  std::string text;
+  for (const ClientMetric::Label& label : labels) {
+    text += fmt::format("{}{}=\"{}\"", text.empty() ? "{" : ",", label.name, label.value);
+  }
+  return text + "}";
+}
+
+}  // namespace
+
+std::vector<MetricFamily> CollectMetrics(const NodeStats& stats) {
+  Families families;
+  AddNode(stats, &families);
+  AddMemory(stats, &families);
+  AddLeases(stats.core, &families);
+  AddTraffic(stats.core, &families);
+  AddTransports(stats, &families);
+  if (stats.requests != nullptr) AddRequests(*stats.requests, &families);
+  return families.Take();
+}
+
+std::string MetricsText(const std::vector<MetricFamily>& families) {
+  std::ostringstream out;
+  prometheus::TextSerializer().Serialize(out, families);
+  return out.str();
+}
+
+std::map<std::string, double> MetricsValues(const std::vector<MetricFamily>& families) {
+  std::map<std::string, double> values;
+  for (const MetricFamily& family : families) {
+    const std::string name = family.name.substr(kPrefix.size());
+    for (const ClientMetric& metric : family.metric) {
+      const std::string labels = LabelText(metric.label);
+      switch (family.type) {
+        case MetricType::Counter:
+          values[name + labels] = metric.counter.value;
+          break;
+        case MetricType::Histogram:
+          values[name + "_count" + labels] =
+              static_cast<double>(metric.histogram.sample_count);
+          values[name + "_sum" + labels] = metric.histogram.sample_sum;
+          break;
+        default:
+          values[name + labels] = metric.gauge.value;
+      }
+    }
+  }
+  return values;
+}
+
+}  // namespace kvasir

@@ -1,0 +1,193 @@
+#include "service/node.h"
+
+#include <fmt/core.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/limits.h"
+#include "base/random.h"
+#include "service/machine.h"
+
+namespace kvasir {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Threads of the HTTP server: one accepts, the rest answer.
+constexpr size_t kHttpThreads = 4;
+constexpr size_t kHttpQueueMax = 64;
+// How long a transport's loop may wait for work before it looks whether to stop.
+constexpr milliseconds kPollWait{50};
+// What calls get that are under way when the node stops.
+constexpr milliseconds kShutdownPatience{200};
+// The longest drain: a lease of the largest TTL, and a fence after it.
+constexpr milliseconds kDrainPatience = kMaxLeaseTtl + kLeaseGrace + milliseconds(5'000);
+
+Epoch RandomEpoch() { return Epoch{std::max<uint64_t>(SecureRandom64(), 1)}; }
+
+// Clients reach a node that listens on every interface by its host's name.
+std::string ReachableAddress(const ListenAddress& listen, const Machine& machine) {
+  ListenAddress address = listen;
+  if (listen.wildcard()) address.host = machine.host_name;
+  return address.ToString();
+}
+
+KvCore::Options CoreOptions(const Config& config, Epoch epoch, const Machine& machine) {
+  return {.node_name = config.node_name,
+          .epoch = epoch,
+          .host_id = machine.boot_id,
+          .lease_ttl = config.lease_ttl,
+          // Two beats may get lost before silence ends a session.
+          .heartbeat_interval = std::min(kHeartbeatInterval, config.session_silence / 3),
+          .session_silence = config.session_silence};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Node>> Node::Start(const Config& config,
+                                                  std::unique_ptr<Region> region,
+                                                  const Clock* clock) {
+  auto node = std::unique_ptr<Node>(new Node(config, std::move(region), clock));
+  if (absl::Status started = node->StartTransports(); !started.ok()) return started;
+  node->StartThreads();
+  if (absl::Status started = node->StartServers(); !started.ok()) return started;
+  return node;
+}
+
+Node::Node(const Config& config, std::unique_ptr<Region> region, const Clock* clock)
+    : config_(config),
+      clock_(clock),
+      drain_asked_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      epoch_(RandomEpoch()),
+      region_(std::move(region)),
+      arena_(region_.get()),
+      store_(&arena_, {.eviction_policy = config.eviction_policy}),
+      evictor_(&store_, {}),
+      sealer_(epoch_),
+      leases_(&sealer_) {}
+
+Node::~Node() {
+  http_.reset();
+  if (grpc_ != nullptr) grpc_->Shutdown(kShutdownPatience);  // Ends lanes and sessions.
+  grpc_.reset();
+  tickers_
+      .clear();  // From here on nobody polls, and no fence returns but in the next line.
+  transports_.offered.clear();
+  core_.reset();
+}
+
+absl::Status Node::StartTransports() {
+  absl::StatusOr<NodeTransports> made =
+      MakeTransports(config_, *region_, &leases_, clock_);
+  if (!made.ok()) return made.status();
+  transports_ = *std::move(made);
+  const Machine machine = Machine::Inspect();
+  core_ = std::make_unique<KvCore>(CoreOptions(config_, epoch_, machine), clock_, &store_,
+                                   &leases_, transports_.pointers());
+  view_.config = &config_;
+  view_.clock = clock_;
+  view_.region = region_.get();
+  view_.store = &store_;
+  view_.leases = &leases_;
+  view_.core = core_.get();
+  view_.requests = &requests_;
+  view_.transports = transports_.pointers();
+  view_.epoch = epoch_;
+  view_.started = clock_->Now();
+  view_.listen = config_.listen;
+  view_.data_listen = transports_.data_listen;
+  view_.http_listen = config_.http_listen;
+  return absl::OkStatus();
+}
+
+void Node::StartThreads() {
+  tickers_.push_back(std::make_unique<Ticker>("kv-reaper", kReaperInterval, [this] {
+    core_->Step();
+    view_.reaped_ns = clock_->Now().time_since_epoch().count();
+  }));
+  tickers_.push_back(std::make_unique<Ticker>("kv-evictor", kEvictorInterval,
+                                              [this] { evictor_.Step(); }));
+  for (const auto& transport : transports_.offered) {
+    for (size_t loop = 0; loop < transport->loops(); ++loop) {
+      tickers_.push_back(std::make_unique<Ticker>(
+          fmt::format("kv-{}-{}", TransportName(transport->kind()), loop),
+          milliseconds(0),
+          [raw = transport.get(), loop] { raw->Poll(loop, kPollWait); }));
+    }
+  }
+}
+
+absl::Status Node::StartServers() {
+  http_threads_ = std::make_unique<ThreadPool>(ThreadPool::Options{
+      .name = "kv-http", .threads = kHttpThreads, .queue_tasks_max = kHttpQueueMax});
+  auto http = HttpAdmin::Start(config_.http_listen, &view_, http_threads_.get());
+  if (!http.ok()) return http.status();
+  http_ = *std::move(http);
+  view_.http_listen = http_->address();
+
+  admin_ = std::make_unique<Admin>(&view_, [this] {
+    core_->BeginDrain();
+    eventfd_write(drain_asked_.get(), 1);
+  });
+  kv_service_ = std::make_unique<KvService>(core_.get(), &requests_, clock_);
+  admin_service_ = std::make_unique<AdminService>(admin_.get(), &requests_, clock_);
+  auto grpc = GrpcServer::Start({
+      .listen = config_.listen,
+      .services = {kv_service_.get(), admin_service_.get(), &cluster_service_},
+      .service_names = {v1::KvService::service_full_name(),
+                        v1::AdminService::service_full_name(),
+                        v1::ClusterService::service_full_name()},
+  });
+  if (!grpc.ok()) return grpc.status();
+  grpc_ = *std::move(grpc);
+  // Only a port that nobody could know before is written here.
+  if (config_.listen.port == 0) view_.listen.port = grpc_->address().port;
+  cluster_service_.Begin(
+      {.name = config_.node_name,
+       .address = ReachableAddress(grpc_->address(), Machine::Inspect())});
+  view_.reaped_ns = clock_->Now().time_since_epoch().count();
+  view_.serving = true;
+  grpc_->SetServing(true);
+  return absl::OkStatus();
+}
+
+std::string Node::ReadyJson() const {
+  nlohmann::ordered_json ready;
+  ready["node_name"] = config_.node_name;
+  ready["pid"] = getpid();
+  ready["epoch"] = fmt::format("{:016x}", static_cast<uint64_t>(epoch_));
+  ready["version"] = kVersion;
+  ready["listen"] = view_.listen.ToString();
+  ready["http_listen"] = view_.http_listen.ToString();
+  ready["transports"] = nlohmann::json::array();
+  for (const auto& transport : transports_.offered) {
+    ready["transports"].push_back(TransportName(transport->kind()));
+  }
+  const bool tcp = !transports_.data_listen.host.empty();
+  ready["data_listen"] = tcp ? view_.data_listen.ToString() : "";
+  ready["shm_dir"] = config_.shm_dir;
+  ready["memory_bytes"] = region_->bytes().size();
+  return ready.dump();
+}
+
+void Node::BeginDrain() {
+  if (drain_began_.has_value()) return;
+  drain_began_ = clock_->Now();
+  core_->BeginDrain();
+  grpc_->SetServing(false);
+  cluster_service_.BeginDrain();
+}
+
+bool Node::drained() const {
+  if (!drain_began_.has_value()) return false;
+  const BootClock::duration waited = clock_->Now() - *drain_began_;
+  if (waited > kDrainPatience) return true;
+  if (!core_->drained()) return false;
+  return core_->stats().read_leases == 0 || waited > config_.lease_ttl + kLeaseGrace;
+}
+
+}  // namespace kvasir

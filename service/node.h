@@ -1,0 +1,101 @@
+#ifndef KVASIR_SERVICE_NODE_H_
+#define KVASIR_SERVICE_NODE_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/fd.h"
+#include "base/region.h"
+#include "rdma/token.h"
+#include "rdma/transport.h"
+#include "service/admin.h"
+#include "service/admin_service.h"
+#include "service/cluster_service.h"
+#include "service/config.h"
+#include "service/grpc_server.h"
+#include "service/http_admin.h"
+#include "service/kv_core.h"
+#include "service/kv_service.h"
+#include "service/lease_table.h"
+#include "service/node_transports.h"
+#include "service/node_view.h"
+#include "service/request_metrics.h"
+#include "storage/arena.h"
+#include "storage/block_store.h"
+#include "storage/evictor.h"
+
+namespace kvasir {
+
+// A running node: owns the memory, the core, the transports, the servers and every
+// thread but gRPC's own. Start brings all of it up; the end of the object takes it down.
+//
+// Threads: one that cranks the reaper, one the evictor, one for each loop of a
+//          transport, four for HTTP. Methods from one thread at a time.
+class Node {
+ public:
+  // `clock` is not owned and must outlive the node. Errors say which setting is to
+  // blame: Unavailable if an address cannot be bound, others as transports have them.
+  static absl::StatusOr<std::unique_ptr<Node>> Start(const Config& config,
+                                                     std::unique_ptr<Region> region,
+                                                     const Clock* clock);
+  // Stops at once: cancels calls, fences lanes, frees memory.
+  ~Node();
+
+  const NodeView& view() const { return view_; }
+  // What the ready file says: one JSON object in one line.
+  std::string ReadyJson() const;
+
+  // Readable once somebody asked for a drain through AdminService. The core refuses
+  // already then; the owner is to call BeginDrain.
+  int drain_asked_fd() const { return drain_asked_.get(); }
+  // Refuses new sessions, grants to write and pins; commits and reads go on. Says so
+  // through health, the cluster and heartbeats. Idempotent.
+  void BeginDrain();
+  // The node may stop: no grant to write is open, no fence is waited for, and leases to
+  // read are gone or had the default TTL to go. True at the latest kDrainPatience after
+  // BeginDrain.
+  bool drained() const;
+
+ private:
+  Node(const Config& config, std::unique_ptr<Region> region, const Clock* clock);
+  absl::Status StartTransports();
+  absl::Status StartServers();
+  void StartThreads();
+
+  const Config config_;
+  const Clock* const clock_;
+  const UniqueFd drain_asked_;
+  const Epoch epoch_;
+  std::optional<Instant> drain_began_;
+
+  // From the bottom up: each member uses those above it. The destructor ends the
+  // transports before the core, though they come after the leases: what they still owe
+  // is a call into the core.
+  const std::unique_ptr<Region> region_;
+  Arena arena_;
+  BlockStore store_;
+  Evictor evictor_;
+  TokenSealer sealer_;
+  LeaseTable leases_;
+  NodeTransports transports_;
+  std::unique_ptr<KvCore> core_;
+  RequestMetrics requests_;
+  NodeView view_;
+  std::unique_ptr<Admin> admin_;
+  std::unique_ptr<KvService> kv_service_;
+  std::unique_ptr<AdminService> admin_service_;
+  ClusterService cluster_service_;
+  std::vector<std::unique_ptr<Ticker>> tickers_;
+  std::unique_ptr<ThreadPool> http_threads_;
+  std::unique_ptr<HttpAdmin> http_;
+  std::unique_ptr<GrpcServer> grpc_;
+};
+
+}  // namespace kvasir
+
+#endif  // KVASIR_SERVICE_NODE_H_
