@@ -90,7 +90,9 @@ class Client {
   virtual LookupResult Lookup(std::span<const std::string_view> keys,
                               const LookupOptions& options) = 0;
   // The same as a plain answer for one key.
-  bool Exists(std::string_view key, const CallOptions& options);
+  bool Exists(std::string_view key, const CallOptions& options) {
+    return Lookup(std::span(&key, 1), {.timeout = options.timeout}).prefix_count == 1;
+  }
 
   // statuses[n] aligned with items[n]: OK or NotFound (InvalidArgument for a key that
   // breaks a limit). Memory outside any registration is staged through a bounded pool.

@@ -1,5 +1,6 @@
 #include "tests/client/fake_node.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -90,6 +91,87 @@ class FakeTransport final : public ClientTransport {
   FakeNode* const node_;
 };
 
+class FakeHeartbeat final : public HeartbeatStream {
+ public:
+  explicit FakeHeartbeat(FakeNode* node) : node_(node) { ++node_->heartbeats_open; }
+  ~FakeHeartbeat() override { --node_->heartbeats_open; }
+  absl::StatusOr<bool> Beat(Instant) override {
+    ++node_->beats;
+    if (!node_->beat_status.ok()) return node_->beat_status;
+    return false;
+  }
+
+ private:
+  FakeNode* const node_;
+};
+
+class FakeChannel final : public NodeChannel {
+ public:
+  explicit FakeChannel(FakeNode* node) : node_(node) {}
+  absl::StatusOr<v1::OpenSessionResponse> OpenSession(const v1::OpenSessionRequest&,
+                                                      Instant) override {
+    if (!node_->session_status.ok()) return node_->session_status;
+    ++node_->sessions_opened;
+    v1::OpenSessionResponse response;
+    response.set_session(SessionId{1, static_cast<uint64_t>(node_->sessions_opened)}.ToBytes());
+    response.set_epoch(node_->epoch);
+    response.set_heartbeat_interval_ms(1'000);
+    response.set_silence_ms(3'000);
+    std::vector<v1::TransportKind> offered = node_->offered;
+    if (offered.empty()) offered = {KindOf(*node_)};
+    for (const v1::TransportKind kind : offered) response.add_transports(kind);
+    return response;
+  }
+  std::unique_ptr<HeartbeatStream> OpenHeartbeat(SessionId) override {
+    return std::make_unique<FakeHeartbeat>(node_);
+  }
+  std::unique_ptr<ControlStream> OpenStream() override { return node_->OpenStream(); }
+  absl::Status CloseSession(SessionId, Instant) override {
+    ++node_->sessions_closed;
+    return absl::OkStatus();
+  }
+  absl::Status Ping(Instant) override { return node_->session_status; }
+  absl::StatusOr<ListPage> List(std::string_view prefix, size_t page_size,
+                                std::string_view page_token, Instant) override {
+    ListPage page;
+    for (auto at = node_->blocks.lower_bound(std::string(std::max(prefix, page_token)));
+         at != node_->blocks.end() && at->first.starts_with(prefix); ++at) {
+      if (page.keys.size() == page_size) {
+        page.next_page_token = at->first;
+        break;
+      }
+      page.keys.push_back(at->first);
+    }
+    return page;
+  }
+  absl::StatusOr<std::map<std::string, double>> Stats(Instant) override {
+    return std::map<std::string, double>{{"blocks", node_->blocks.size()}};
+  }
+  absl::Status Pin(std::span<const std::string_view> keys, const PinCall&,
+                   std::span<KeyResult> results) override {
+    for (size_t i = 0; i < keys.size(); ++i) {
+      results[i].outcome =
+          node_->blocks.count(std::string(keys[i])) > 0 ? Outcome::kOk : Outcome::kAbsent;
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  static v1::TransportKind KindOf(const FakeNode& node) {
+    switch (node.kind()) {
+      case TransportKind::kRdma:
+        return v1::TRANSPORT_KIND_RDMA;
+      case TransportKind::kShm:
+        return v1::TRANSPORT_KIND_SHM;
+      case TransportKind::kTcp:
+        return v1::TRANSPORT_KIND_TCP;
+    }
+    return v1::TRANSPORT_KIND_UNSPECIFIED;
+  }
+
+  FakeNode* const node_;
+};
+
 }  // namespace
 
 void FakeNode::Store(const std::string& key, std::string_view bytes,
@@ -104,6 +186,10 @@ std::unique_ptr<ControlStream> FakeNode::OpenStream() {
 
 std::unique_ptr<ClientTransport> FakeNode::MakeTransport() {
   return std::make_unique<FakeTransport>(this);
+}
+
+std::unique_ptr<NodeChannel> FakeNode::MakeChannel() {
+  return std::make_unique<FakeChannel>(this);
 }
 
 absl::Status FakeNode::Serve(const v1::LaneRequest& request, v1::LaneResponse* response) {
@@ -121,8 +207,11 @@ absl::Status FakeNode::Serve(const v1::LaneRequest& request, v1::LaneResponse* r
     case v1::LaneRequest::kLookup:
       for (const std::string& key : request.lookup().keys()) {
         const bool stored = blocks.count(key) > 0;
-        response->mutable_lookup()->mutable_residency()->push_back(static_cast<char>(
-            stored ? v1::RESIDENCY_MEMORY : v1::RESIDENCY_ABSENT));
+        v1::LookupResponse* const lookup = response->mutable_lookup();
+        const size_t before = lookup->residency().size();
+        if (stored && lookup->prefix_count() == before) lookup->set_prefix_count(before + 1);
+        lookup->mutable_residency()->push_back(
+            static_cast<char>(stored ? v1::RESIDENCY_MEMORY : v1::RESIDENCY_ABSENT));
       }
       break;
     case v1::LaneRequest::kGrantReads:

@@ -13,7 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "client/control.h"
+#include "client/node_channel.h"
 #include "kvasir/v1/kv.pb.h"
 #include "rdma/transport.h"
 #include "tests/support/manual_clock.h"
@@ -38,6 +38,7 @@ class FakeNode {
 
   std::unique_ptr<ControlStream> OpenStream();
   std::unique_ptr<ClientTransport> MakeTransport();
+  std::unique_ptr<NodeChannel> MakeChannel();
 
   ManualClock clock;
   std::map<std::string, Block> blocks;
@@ -61,7 +62,17 @@ class FakeNode {
   // Slices must lie in memory that was registered, as with a NIC.
   bool needs_registration = false;
 
-  // For FakeLane and FakeStream.
+  // Sessions: what OpenSession answers, and what it has been asked.
+  absl::Status session_status;
+  std::vector<v1::TransportKind> offered;  // empty: the one transport of this node
+  uint64_t epoch = 1;
+  int sessions_opened = 0;
+  int sessions_closed = 0;
+  absl::Status beat_status;
+  int beats = 0;
+  int heartbeats_open = 0;
+
+  // For the parts that MakeChannel and its like hand out.
   absl::Status Serve(const v1::LaneRequest& request, v1::LaneResponse* response);
   void Move(Transfer* transfer);
   bool IsRegistered(std::span<const std::byte> slice) const;
