@@ -96,7 +96,7 @@ void Oracle::OnReadGrant(const ReadLease& holder, const std::string& key,
     return;
   }
   const auto current = current_.find(key);
-  if (current == current_.end() || current->second != grant->version) {
+  if (current == current_.end() || current->second != *owner) {
     Violation(fmt::format("read grant {} of {}: version {} is not the current one",
                           granted.lease(), key, grant->version));
   }
@@ -133,10 +133,9 @@ void Oracle::GiveMemoryTo(size_t index, CanRead can_read) {
     if (owner.has_value() && owner != index) {
       Grant& before = grants_[*owner];
       const auto current = current_.find(before.key);
-      const bool was_current = before.state == State::kPublished &&
-                               current != current_.end() &&
-                               current->second == before.version;
-      if (was_current) EndCurrent(std::string(before.key));
+      if (current != current_.end() && current->second == *owner) {
+        EndCurrent(std::string(before.key));
+      }
       if (std::exchange(before.state, State::kFreed) == State::kPublished) {
         CheckLeasesOn(*owner, can_read);
       }
@@ -167,14 +166,14 @@ void Oracle::OnCommits(const v1::CommitRequest& request, const v1::CommitRespons
     Grant* const grant = FindLease(lease);
     switch (response.outcomes(i)) {
       case v1::KEY_OUTCOME_OK:
-        if (grant == nullptr || grant->state == State::kFreed) {
+        if (grant != nullptr && grant->published) break;  // the same commit again
+        if (grant == nullptr || grant->state != State::kOpen) {
           Violation(fmt::format("commit of lease {}, which is over, was accepted", lease));
-        } else if (grant->state == State::kOpen) {
-          Publish(grant);
+        } else {
+          Publish(by_lease_.at(lease));
         }
         break;
       case v1::KEY_OUTCOME_EXISTS:
-      case v1::KEY_OUTCOME_CHECKSUM_MISMATCH:
         if (grant != nullptr && grant->state == State::kOpen) grant->state = State::kFreed;
         break;
       default:
@@ -183,12 +182,14 @@ void Oracle::OnCommits(const v1::CommitRequest& request, const v1::CommitRespons
   }
 }
 
-void Oracle::Publish(Grant* grant) {
+void Oracle::Publish(size_t index) {
+  Grant* const grant = &grants_[index];
   const std::span<const std::byte> bytes =
       world_.arena.subspan(grant->extent.offset_bytes, grant->extent.size_bytes);
   const std::optional<uint64_t> version = world_.values->Recognize(bytes);
   EndCurrent(std::string(grant->key));
   grant->state = State::kPublished;
+  grant->published = true;
   grant->version = version.value_or(0);
   ++seen_.published;
   if (!version.has_value() || world_.values->KeyOf(*version) != grant->key) {
@@ -197,13 +198,13 @@ void Oracle::Publish(Grant* grant) {
     return;
   }
   VisibilityOf(*version) = {.published = true};
-  current_[grant->key] = *version;
+  current_[grant->key] = index;
 }
 
 void Oracle::EndCurrent(const std::string& key) {
   const auto it = current_.find(key);
   if (it == current_.end()) return;
-  VisibilityOf(it->second).ended = world_.scheduler->Now();
+  VisibilityOf(grants_[it->second].version).ended = world_.scheduler->Now();
   current_.erase(it);
 }
 
@@ -219,7 +220,7 @@ void Oracle::OnAborts(SessionId session, LaneId lane, const v1::AbortRequest& re
 std::optional<size_t> Oracle::SizeToExpect(const std::string& key) const {
   const auto it = current_.find(key);
   if (it == current_.end()) return std::nullopt;
-  return world_.values->SizeOf(it->second);
+  return world_.values->SizeOf(grants_[it->second].version);
 }
 
 Oracle::Visibility& Oracle::VisibilityOf(uint64_t version) {

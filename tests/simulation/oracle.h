@@ -76,7 +76,8 @@ class Oracle {
     LaneId lane{};
     Extent extent;
     State state = State::kOpen;
-    uint64_t version = 0;  // once published
+    bool published = false;  // and perhaps freed since
+    uint64_t version = 0;    // once published
   };
   struct ReadLease {
     SessionId session;
@@ -97,7 +98,7 @@ class Oracle {
                      const v1::GrantWritesResponse& response, CanRead can_read);
   void OnCommits(const v1::CommitRequest& request, const v1::CommitResponse& response);
   void OnAborts(SessionId session, LaneId lane, const v1::AbortRequest& request);
-  void Publish(Grant* grant);
+  void Publish(size_t index);
   void EndCurrent(const std::string& key);
   void GiveMemoryTo(size_t grant, CanRead can_read);
   void CheckLeasesOn(size_t grant, CanRead can_read);
@@ -110,7 +111,9 @@ class Oracle {
   std::unordered_map<std::string, size_t> by_token_;
   std::unordered_map<uint64_t, size_t> by_lease_;     // of this boot, writes
   std::map<uint64_t, ReadLease> read_leases_;         // of this boot, by lease
-  std::unordered_map<std::string, uint64_t> current_;  // version of each key
+  // The grant whose block each key names. Two grants may hold one version: a put that
+  // was tried again after its session was lost.
+  std::unordered_map<std::string, size_t> current_;
   std::vector<Visibility> visibility_;                // by version
   std::vector<std::string> violations_;
   Seen seen_;

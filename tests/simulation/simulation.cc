@@ -154,8 +154,10 @@ void World::RestartSometimes() {
                      server_.Crash();
                      ++report_.restarts;
                      scheduler_.After(dice_.Between(milliseconds(1), milliseconds(500)),
-                                      [this] { server_.Start(); });
-                     RestartSometimes();
+                                      [this] {
+                                        server_.Start();
+                                        RestartSometimes();
+                                      });
                    });
 }
 
