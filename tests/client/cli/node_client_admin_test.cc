@@ -45,10 +45,12 @@ class FakeAdminService final : public v1::AdminService::Service {
     }
     return grpc::Status::OK;
   }
-  grpc::Status Stat(grpc::ServerContext*, const v1::StatRequest*, v1::StatResponse*) override {
+  grpc::Status Stat(grpc::ServerContext*, const v1::StatRequest*,
+                    v1::StatResponse*) override {
     return ToGrpcStatus(absl::NotFoundError("stat: k is not stored"));
   }
-  grpc::Status Pin(grpc::ServerContext*, const v1::PinRequest*, v1::PinResponse*) override {
+  grpc::Status Pin(grpc::ServerContext*, const v1::PinRequest*,
+                   v1::PinResponse*) override {
     return ToGrpcStatus(WithReason(absl::UnavailableError("pin: the node drains"),
                                    kReasonDraining, milliseconds(1500)));
   }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -103,6 +104,20 @@ TEST(IdealCache, CountsThePrefixThatEarlierRequestsBrought) {
   EXPECT_EQ(cache.Admit(std::vector<uint64_t>{1, 2, 3}), 3u);
   EXPECT_EQ(cache.Admit(std::vector<uint64_t>{9, 1, 2}), 0u) << "nothing behind a miss";
   EXPECT_EQ(cache.Admit({}), 0u);
+}
+
+// The same number that tools/make_trace and tools/traces/README.md state.
+TEST(IdealCache, TheTraceThatShipsHitsSevenTenths) {
+  std::ifstream in("tools/traces/conversations.jsonl");
+  const auto trace = ReadTrace(in, "conversations.jsonl");
+  ASSERT_TRUE(trace.ok()) << trace.status();
+  EXPECT_EQ(trace->requests.size(), 400u);
+  EXPECT_EQ(trace->hash_ids.size(), 4516u);
+  IdealCache cache;
+  size_t hits = 0;
+  for (const TraceRequest& request : trace->requests)
+    hits += cache.Admit(trace->IdsOf(request));
+  EXPECT_NEAR(static_cast<double>(hits) / 4516, 0.701, 0.0005);
 }
 
 TEST(Trace, TheLastBlockOfAnInputStandsForItsRestOnly) {

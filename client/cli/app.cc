@@ -1,0 +1,62 @@
+#include "client/cli/app.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "client/cli/bench_command.h"
+#include "client/cli/data_commands.h"
+#include "client/cli/invocation.h"
+#include "client/cli/key_commands.h"
+#include "client/cli/node_commands.h"
+#include "client/cli/pin_commands.h"
+#include "client/cli/replay_command.h"
+
+namespace kvasir {
+namespace {
+
+constexpr char kFooter[] =
+    "Exit status: 0 done, 1 error, 2 usage, 3 done in part, 4 not found, 5 unreachable.\n"
+    "`kvasir COMMAND --help` shows the options of a command.";
+
+void AddGlobalOptions(CLI::App* app, Invocation* invocation) {
+  app->require_subcommand(1);
+  // Global options are taken before and after the command alike.
+  app->fallthrough();
+  app->footer(kFooter);
+  app->add_option("--server", invocation->server,
+                  "Node, as HOST:PORT [env: KVASIR_SERVER]")
+      ->capture_default_str();
+  app->add_option("--timeout", invocation->timeout_text, "Deadline of each call")
+      ->capture_default_str();
+  app->add_option("-o,--output", invocation->format_text,
+                  "table for people, json for programs")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+}
+
+}  // namespace
+
+ExitCode RunApp(const std::vector<std::string>& arguments,
+                const Environment& environment) {
+  Invocation invocation(environment);
+  invocation.server = environment.default_server;
+  CLI::App app("The command line of Kvasir, a remote KV-cache store.", "kvasir");
+  AddGlobalOptions(&app, &invocation);
+  const NodeCommands node(&app, &invocation);
+  const KeyCommands keys(&app, &invocation);
+  const DataCommands data(&app, &invocation);
+  const PinCommands pins(&app, &invocation);
+  const ReplayCommand replay(&app, &invocation);
+  const BenchCommand bench(&app, &invocation);
+  // CLI11 takes its arguments from the back.
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  try {
+    app.parse(std::move(reversed));
+  } catch (const CLI::ParseError& error) {  // CLI11 knows no other way.
+    const int code = app.exit(error, *environment.out, *environment.err);
+    return code == 0 ? ExitCode::kOk : ExitCode::kUsage;
+  }
+  return invocation.exit_code;
+}
+
+}  // namespace kvasir
