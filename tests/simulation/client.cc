@@ -5,7 +5,9 @@
 #include <set>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/status_reason.h"
+#include "tests/simulation/token_put.h"
 
 namespace kvasir::sim {
 namespace {
@@ -166,8 +168,10 @@ void Client::Operate(LaneClient* lane) {
   const uint64_t number = session_number_;
   const uint64_t draw = world_.dice->Between(1, 100);
   absl::Status status;
-  if (draw <= 40) {
+  if (draw <= 36) {
     status = Put(lane);
+  } else if (draw <= 40) {
+    status = PutByHand();
   } else if (draw <= 65) {
     status = GetIntoSlices(lane);
   } else if (draw <= 80) {
@@ -230,6 +234,25 @@ absl::Status Client::RetryPut(std::span<const PutItem> items, const LaneClient::
   const std::unique_ptr<LaneClient> lane = OpenLane();
   if (lane == nullptr) return absl::UnavailableError("retry put: no lane");
   return lane->Put(items, call, results);
+}
+
+// On lanes of its own, so that its first one may break.
+absl::Status Client::PutByHand() {
+  const Batch batch = DrawBatch();
+  const uint64_t version = world_.values->Make(batch.keys[0], DrawBytes());
+  TokenPut put({.session = session_, .transport = transport_.get(), .clock = process_},
+               {.key = batch.keys[0],
+                .bytes = world_.values->Bytes(version),
+                .op_id = ++last_op_id_});
+  const Instant first =
+      process_->Now() + world_.dice->Between(milliseconds(1), milliseconds(50));
+  const absl::Status status =
+      put.Run([this] { return channel_->OpenStream(); }, first, DrawDeadline());
+  if (process_->killed()) return status;
+  world_.trace->Say("{}: put {} version {} by hand: {}", process_->name(), batch.keys[0],
+                    version, ToStd(status.message()));
+  if (status.ok()) world_.oracle->OnPutAcknowledged(version);
+  return status;
 }
 
 absl::Status Client::GetIntoSlices(LaneClient* lane) {

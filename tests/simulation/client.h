@@ -81,6 +81,7 @@ class Client {
   absl::Status Put(LaneClient* lane);
   absl::Status RetryPut(std::span<const PutItem> items, const LaneClient::PutCall& call,
                         std::span<KeyResult> results);
+  absl::Status PutByHand();
   absl::Status GetIntoSlices(LaneClient* lane);
   absl::Status GetIntoSink(LaneClient* lane);
   absl::Status Lookup(LaneClient* lane);

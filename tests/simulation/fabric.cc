@@ -179,7 +179,7 @@ void Fabric::Run(ClientQp client, ServerQp server, std::span<Transfer> batch,
   if (alive) {
     const bool slow_wire = world_.dice->Chance(world_.weather->packet_slow);
     Post(state,
-         {.from_qp = client, .to_qp = server, .run = id, .deadline = until},
+         {.from_qp = client, .to_qp = server, .run = id},
          std::chrono::microseconds(slow_wire ? 1'000 : 1));
     world_.scheduler->Park(state.ticket, until);
   }
@@ -334,10 +334,8 @@ void Fabric::ArriveRead(Packet packet, ServerEnd* end) {
 }
 
 absl::Status Fabric::Fetch(Packet* packet, ServerEnd* end) {
-  const bool in_time =
-      runs_.contains(packet->run) && world_.scheduler->Now() < packet->deadline;
   const auto fetch = [&](std::span<std::byte> bytes) {
-    world_.oracle->OnReadFetches(packet->token, packet->from, packet->size_bytes, in_time);
+    world_.oracle->OnReadFetches(packet->token, packet->from, packet->size_bytes);
     packet->bytes.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     return absl::OkStatus();
   };

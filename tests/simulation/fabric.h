@@ -99,7 +99,6 @@ class Fabric {
     uint64_t size_bytes = 0;
     std::string bytes;  // of a write
     Instant sent;
-    Instant deadline;
   };
 
   void Run(ClientQp client, ServerQp server, std::span<Transfer> batch, Instant deadline);

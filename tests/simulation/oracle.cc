@@ -100,10 +100,10 @@ void Oracle::OnReadGrant(const ReadLease& holder, const std::string& key,
     Violation(fmt::format("read grant {} of {}: version {} is not the current one",
                           granted.lease(), key, grant->version));
   }
-  by_token_[granted.token()] = *owner;
   ReadLease& lease = read_leases_[granted.lease()];
   lease = holder;
   lease.grant = *owner;
+  reads_by_token_[granted.token()] = lease;
 }
 
 void Oracle::OnWriteGrants(SessionId session, LaneId lane,
@@ -249,19 +249,20 @@ void Oracle::OnWriteLands(const Token& token, uint64_t from, uint64_t size_bytes
   }
 }
 
-void Oracle::OnReadFetches(const Token& token, uint64_t from, uint64_t size_bytes,
-                           bool in_time) {
-  const auto it = by_token_.find(token.sealed);
-  if (it == by_token_.end()) {
+void Oracle::OnReadFetches(const Token& token, uint64_t from, uint64_t size_bytes) {
+  const auto it = reads_by_token_.find(token.sealed);
+  if (it == reads_by_token_.end()) {
     Violation("a read fetched under a token that nobody was given");
     return;
   }
-  if (!in_time) return;
-  const uint64_t offset = grants_[it->second].extent.offset_bytes + from;
+  const ReadLease& lease = it->second;
+  if (world_.scheduler->Now() >= lease.until) return;
+  const Grant& grant = grants_[lease.grant];
+  const uint64_t offset = grant.extent.offset_bytes + from;
   for (size_t u = FirstUnit(offset); u < EndUnit(offset, size_bytes); ++u) {
-    if (owners_.at(u) == it->second) continue;
-    Violation(fmt::format("a leased read of {} fetched reused memory at {}",
-                          grants_[it->second].key, offset));
+    if (owners_.at(u) == lease.grant) continue;
+    Violation(fmt::format("a leased read of {} fetched reused memory at {}", grant.key,
+                          offset));
     return;
   }
 }

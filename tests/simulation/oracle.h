@@ -47,9 +47,9 @@ class Oracle {
   void OnRestart();
 
   // The data plane, just before the bytes move. `from` and `size_bytes` are within the
-  // token's extent; `in_time`: the client would still take the bytes for leased.
+  // token's extent.
   void OnWriteLands(const Token& token, uint64_t from, uint64_t size_bytes);
-  void OnReadFetches(const Token& token, uint64_t from, uint64_t size_bytes, bool in_time);
+  void OnReadFetches(const Token& token, uint64_t from, uint64_t size_bytes);
 
   // What clients conclude.
   void OnPutAcknowledged(uint64_t version);
@@ -108,7 +108,8 @@ class Oracle {
   const World world_;
   std::vector<Grant> grants_;
   std::vector<std::optional<size_t>> owners_;  // of each unit of the arena
-  std::unordered_map<std::string, size_t> by_token_;
+  std::unordered_map<std::string, size_t> by_token_;           // writes
+  std::unordered_map<std::string, ReadLease> reads_by_token_;
   std::unordered_map<uint64_t, size_t> by_lease_;     // of this boot, writes
   std::map<uint64_t, ReadLease> read_leases_;         // of this boot, by lease
   // The grant whose block each key names. Two grants may hold one version: a put that

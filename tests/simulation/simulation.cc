@@ -53,6 +53,12 @@ Process::Options DrawProcess(std::string name, Dice* dice) {
   return options;
 }
 
+Weather DrawWeather(const SimulateOptions& options, Dice* dice) {
+  Weather weather = Weather::Draw(dice);
+  if (!options.damage) weather.packet_corrupted = 0;
+  return weather;
+}
+
 class World {
  public:
   explicit World(const SimulateOptions& options);
@@ -87,7 +93,7 @@ class World {
 World::World(const SimulateOptions& options)
     : dice_(options.seed),
       trace_(&scheduler_, options.trace),
-      weather_(Weather::Draw(&dice_)),
+      weather_(DrawWeather(options, &dice_)),
       region_(RegionOf(weather_.arena_units)),
       oracle_({.scheduler = &scheduler_,
                .trace = &trace_,
@@ -115,7 +121,7 @@ World::World(const SimulateOptions& options)
                 .weather = &weather_,
                 .fabric = &fabric_,
                 .server = &server_}) {
-  report_.seed = options.seed;
+  report_.options = options;
   SeedRandom(options.seed);
 }
 
@@ -177,7 +183,7 @@ void World::RunWhile(const std::function<bool()>& condition) {
   while (condition()) {
     const bool ran = scheduler_.RunOne();
     if (ran && scheduler_.Now() < longest && scheduler_.events_run() < kEventsMax) continue;
-    fmt::print(stderr, "seed {} is stuck, {} fibers wait\n{}", report_.seed,
+    fmt::print(stderr, "seed {} is stuck, {} fibers wait\n{}", report_.options.seed,
                scheduler_.fibers(), trace_.lines());
     KV_CHECK(false);
   }
@@ -221,15 +227,17 @@ Report Simulate(const SimulateOptions& options) {
 }
 
 std::string Explain(const Report& report) {
-  const Report again = Simulate({.seed = report.seed, .trace = true});
-  std::string text = fmt::format("seed {}, {} violations:\n", report.seed,
+  SimulateOptions options = report.options;
+  options.trace = true;
+  const Report again = Simulate(options);
+  std::string text = fmt::format("seed {}, {} violations:\n", report.options.seed,
                                  report.violations.size());
   for (const std::string& violation : report.violations) text += "  " + violation + "\n";
   // What matters is around the first of them.
   const size_t first = std::min(again.trace.find("VIOLATION"), again.trace.size());
   const size_t from = first > kTraceCharsMax ? first - kTraceCharsMax : 0;
   text += again.trace.substr(from, first - from + 2'000);
-  return text + fmt::format("\nreplay with KVASIR_SIM_SEED={}\n", report.seed);
+  return text + fmt::format("\nreplay with KVASIR_SIM_SEED={}\n", report.options.seed);
 }
 
 void Report::Add(const Report& other) {

@@ -13,9 +13,15 @@
 
 namespace kvasir::sim {
 
+struct SimulateOptions {
+  uint64_t seed = 0;
+  bool trace = false;
+  bool damage = true;  // packets may arrive with a bit flipped
+};
+
 // What one simulated world came to.
 struct Report {
-  uint64_t seed = 0;
+  SimulateOptions options;
   std::vector<std::string> violations;
   std::string trace;  // empty unless asked for
   // Of two runs of one seed, equal.
@@ -33,11 +39,6 @@ struct Report {
   void Add(const Report& other);
   // A few lines for people.
   std::string Summary() const;
-};
-
-struct SimulateOptions {
-  uint64_t seed = 0;
-  bool trace = false;
 };
 
 // Builds the world of a seed, runs it until every client has ended and 31 seconds more,

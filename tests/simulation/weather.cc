@@ -13,18 +13,19 @@ uint64_t Trouble(Dice* dice, uint64_t often) {
 }
 
 void DrawSizes(Dice* dice, Weather* weather) {
-  weather->arena_units = dice->Between(8, 40);
+  weather->arena_units = dice->Between(6, 36);
   weather->keys = dice->Between(2, 14);
   weather->clients = dice->Between(2, 4);
   weather->lanes_max = dice->Between(1, 2);
   weather->ops = dice->Between(8, 24);
   weather->block_bytes_max = size_t{1024} << dice->Between(0, 4);
   weather->gated = dice->Chance(250'000);
-  weather->lease_ttl = milliseconds(dice->Between(200, 2'000));
+  // Often so short that one slow packet outlives it.
+  weather->lease_ttl = milliseconds(dice->Between(150, dice->Chance(500'000) ? 400 : 2'000));
   weather->session_silence = milliseconds(dice->Between(300, 3'000));
   weather->reaper_interval = milliseconds(dice->Between(20, 200));
   weather->fence_max = milliseconds(dice->Between(1, 2'000));
-  weather->op_timeout_max = milliseconds(dice->Between(100, 3'000));
+  weather->op_timeout_max = milliseconds(dice->Between(100, 5'000));
 }
 
 void DrawNetwork(Dice* dice, Weather* weather) {

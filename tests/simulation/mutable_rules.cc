@@ -1,0 +1,13 @@
+#include "base/rules.h"
+
+// The rules as variables, for programs that compile everything that reads them with
+// KVASIR_MUTABLE_RULES: the mutation check.
+namespace kvasir::rules {
+
+bool kFence = true;
+bool kS1 = true;
+bool kS2 = true;
+bool kChecksum = true;
+bool kDeadline = true;
+
+}  // namespace kvasir::rules
