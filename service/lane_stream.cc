@@ -78,7 +78,6 @@ void LaneStream::Answer() {
   const Instant begin = clock_->Now();
   const Method method = MethodOf(request_.request_case());
   absl::AnyInvocable<void() &&> after_reply;
-  response_.Clear();
   if (lane_ == LaneId{}) {
     Open(request_.open());
   } else if (request_.has_open()) {
