@@ -1,7 +1,3 @@
-#include <algorithm>
-
-#include "absl/functional/function_ref.h"
-#include "fmt/core.h"
 #include "proto/codec.h"
 #include "service/kv_core_impl.h"
 
@@ -25,7 +21,8 @@ absl::Status KvCore::Impl::Dispatch(SessionId session, LaneId lane,
   if (!call.ok()) return call.status();
   const bool alone = request.request_case() == v1::LaneRequest::REQUEST_NOT_SET;
   if (alone && request.releases().empty()) return BadRequest("lane: the request is empty");
-  absl::Status status = Release(*call, {request.releases().data(), size_t(request.releases_size())});
+  absl::Status status =
+      Release(*call, {request.releases().data(), size_t(request.releases_size())});
   if (!status.ok()) return status;
   switch (request.request_case()) {
     case v1::LaneRequest::kLookup:

@@ -117,7 +117,6 @@ absl::Status KvCore::Impl::GrantReads(const Call& call, const v1::GrantReadsRequ
   for (Found& one : found) GrantRead(call, &one, expiry, one.grant, push ? &pushes : nullptr);
   response->set_ttl_ms(ttl.count());
   response->set_pushed(push);
-  counters_.read_grants += found.size();
   counters_.read_misses += request.keys_size() - found.size();
   if (!request.unpin_owner().empty()) {
     const std::vector<std::string_view> keys(request.keys().begin(), request.keys().end());
@@ -151,6 +150,7 @@ void KvCore::Impl::GrantRead(const Call& call, Found* found, Instant expiry,
     grant->set_detail(std::string(ToStd(granted.status().message())));
     return;
   }
+  ++counters_.read_grants;
   grant->set_outcome(v1::KEY_OUTCOME_OK);
   grant->set_lease(static_cast<uint64_t>(granted->lease));
   if (pushes == nullptr) {
