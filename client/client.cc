@@ -365,7 +365,7 @@ std::vector<absl::Status> ClientImpl::Remove(std::span<const std::string_view> k
            std::span<KeyResult> answers, const std::vector<size_t>*) {
          node.Remove(share, deadline, answers);
        });
-  return Statuses(results, RemoveStatus);
+  return Statuses(results, FoundStatus);
 }
 
 std::vector<absl::Status> ClientImpl::Pin(std::span<const std::string_view> keys,
@@ -374,14 +374,26 @@ std::vector<absl::Status> ClientImpl::Pin(std::span<const std::string_view> keys
   if (absl::Status status = CheckPin(owner, ttl); !status.ok()) {
     return std::vector<absl::Status>(keys.size(), status);
   }
-  const NodeChannel::PinCall call{
-      .owner = owner, .ttl = ttl, .deadline = Deadline(options.timeout)};
+  const LaneClient::LookupCall call{.pin_owner = owner,
+                                    .pin_ttl = ttl,
+                                    .pin_all = true,
+                                    .deadline = Deadline(options.timeout)};
   std::vector<KeyResult> results = CheckAll<std::string_view>(keys, CheckOneKey);
   Deal(keys, std::span(results),
        [&](NodeClient& node, std::span<const std::string_view> share,
-           std::span<KeyResult> answers,
-           const std::vector<size_t>*) { node.Pin(share, call, answers); });
-  return Statuses(results, PinStatus);
+           std::span<KeyResult> answers, const std::vector<size_t>*) {
+         const size_t pinned_count = node.Lookup(share, call, answers);
+         const auto hits = std::count_if(
+             answers.begin(), answers.end(),
+             [](const KeyResult& answer) { return answer.outcome == Outcome::kOk; });
+         if (pinned_count == static_cast<size_t>(hits)) return;
+         // The node does not say which, so none counts as pinned.
+         for (KeyResult& answer : answers) {
+           if (answer.outcome != Outcome::kOk) continue;
+           answer = {Outcome::kRefused, 0, "the node holds no more pins"};
+         }
+       });
+  return Statuses(results, FoundStatus);
 }
 
 // ---- The rest

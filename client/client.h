@@ -108,7 +108,9 @@ class Client {
   virtual std::vector<absl::Status> Put(std::span<const PutItem> items,
                                         const PutOptions& options) = 0;
 
-  // Pins what is stored of `keys` for `owner`, in memory, for `ttl`. OK or NotFound.
+  // Pins what is stored of `keys` for `owner`, in memory, for `ttl` (at most kMaxPinTtl) or
+  // as long as this client lives. OK or NotFound; ResourceExhausted if the node holds no
+  // more pins; Unavailable, DeadlineExceeded.
   virtual std::vector<absl::Status> Pin(std::span<const std::string_view> keys,
                                         std::string_view owner, std::chrono::milliseconds ttl,
                                         const CallOptions& options) = 0;

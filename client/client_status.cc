@@ -75,25 +75,23 @@ absl::Status PutStatus(const KeyResult& result) {
     case Outcome::kInProgress:
       return absl::AbortedError("put: another client is writing the key");
     case Outcome::kRefused:
-      return absl::ResourceExhaustedError("put: refused; " + result.detail);
+      return absl::ResourceExhaustedError("refused: " + result.detail);
     case Outcome::kNodeDown:
-      return absl::UnavailableError("put: " + result.detail);
+      return absl::UnavailableError(result.detail);
     case Outcome::kLate:
-      return absl::DeadlineExceededError("put: " + result.detail);
+      return absl::DeadlineExceededError(result.detail);
     case Outcome::kInvalid:
       return absl::InvalidArgumentError(result.detail);
     case Outcome::kChecksum:
       return absl::DataLossError("put: what arrived did not match its checksum");
     default:
-      return absl::InternalError("put: " + result.detail);
+      return absl::InternalError(result.detail);
   }
 }
 
-absl::Status RemoveStatus(const KeyResult& result) {
+absl::Status FoundStatus(const KeyResult& result) {
   if (result.outcome == Outcome::kAbsent) return absl::NotFoundError("");
   return PutStatus(result);
 }
-
-absl::Status PinStatus(const KeyResult& result) { return RemoveStatus(result); }
 
 }  // namespace kvasir

@@ -20,8 +20,8 @@ absl::Status CheckPin(std::string_view owner, std::chrono::milliseconds ttl);
 // Every way to miss is NotFound; the message says which.
 absl::Status GetStatus(const KeyResult& result);
 absl::Status PutStatus(const KeyResult& result);
-absl::Status RemoveStatus(const KeyResult& result);
-absl::Status PinStatus(const KeyResult& result);
+// Of what acts on a stored block and does not move it: remove, pin.
+absl::Status FoundStatus(const KeyResult& result);
 
 }  // namespace kvasir
 

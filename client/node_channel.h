@@ -1,11 +1,9 @@
 #ifndef KVASIR_CLIENT_NODE_CHANNEL_H_
 #define KVASIR_CLIENT_NODE_CHANNEL_H_
 
-#include <chrono>
 #include <cstddef>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,7 +12,6 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "client/control.h"
-#include "client/outcome.h"
 
 namespace kvasir {
 
@@ -31,14 +28,6 @@ class NodeChannel : public ControlChannel {
   virtual absl::StatusOr<ListPage> List(std::string_view prefix, size_t page_size,
                                         std::string_view page_token, Instant deadline) = 0;
   virtual absl::StatusOr<std::map<std::string, double>> Stats(Instant deadline) = 0;
-  // Pins that outlive this client's session. `results` aligned with the keys.
-  struct PinCall {
-    std::string_view owner;
-    std::chrono::milliseconds ttl{};
-    Instant deadline;
-  };
-  virtual absl::Status Pin(std::span<const std::string_view> keys, const PinCall& call,
-                           std::span<KeyResult> results) = 0;
 };
 
 }  // namespace kvasir

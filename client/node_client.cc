@@ -379,16 +379,6 @@ absl::Status NodeClient::CheckOpen() const {
   return absl::UnavailableError("ask node: the client is closed");
 }
 
-void NodeClient::Pin(std::span<const std::string_view> keys, const NodeChannel::PinCall& call,
-                     std::span<KeyResult> results) {
-  if (absl::Status status = CheckOpen(); !status.ok()) return Fill(status, results);
-  InParts(keys.size(), [&](size_t offset, size_t count) {
-    // An error is in the results.
-    channel_->Pin(keys.subspan(offset, count), call, results.subspan(offset, count))
-        .IgnoreError();
-  });
-}
-
 absl::StatusOr<std::vector<std::string>> NodeClient::List(std::string_view prefix,
                                                           size_t limit, Instant deadline) {
   if (absl::Status status = CheckOpen(); !status.ok()) return status;

@@ -89,8 +89,6 @@ class NodeClient {
 
 
   // What people ask, past session and breaker. Unavailable once closed.
-  void Pin(std::span<const std::string_view> keys, const NodeChannel::PinCall& call,
-           std::span<KeyResult> results);
   absl::StatusOr<std::vector<std::string>> List(std::string_view prefix, size_t limit,
                                                 Instant deadline);
   absl::Status Ping(Instant deadline);

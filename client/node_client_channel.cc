@@ -149,27 +149,6 @@ class GrpcNodeChannel final : public NodeChannel {
     return std::map<std::string, double>(response.values().begin(), response.values().end());
   }
 
-  absl::Status Pin(std::span<const std::string_view> keys, const PinCall& call,
-                   std::span<KeyResult> results) override {
-    v1::PinRequest request;
-    for (const std::string_view key : keys) request.add_keys()->set_key(key.data(), key.size());
-    request.set_owner(call.owner.data(), call.owner.size());
-    request.set_ttl_ms(static_cast<uint32_t>(call.ttl.count()));
-    v1::PinResponse response;
-    absl::Status status =
-        Call(admin_.get(), &v1::AdminService::Stub::Pin, request, &response, call.deadline);
-    if (status.ok() && response.outcomes_size() != static_cast<int>(keys.size())) {
-      status = absl::InternalError("read reply to pin: one outcome a key is missing");
-    }
-    for (size_t i = 0; i < keys.size(); ++i) {
-      results[i].outcome = status.ok()
-                               ? OutcomeOf(response.outcomes(static_cast<int>(i)))
-                               : OutcomeOf(status);
-      results[i].detail = std::string(status.message());
-    }
-    return status;
-  }
-
  private:
   template <typename Stub, typename Request, typename Response>
   absl::Status Call(Stub* stub,

@@ -147,14 +147,6 @@ class FakeChannel final : public NodeChannel {
   absl::StatusOr<std::map<std::string, double>> Stats(Instant) override {
     return std::map<std::string, double>{{"blocks", node_->blocks.size()}};
   }
-  absl::Status Pin(std::span<const std::string_view> keys, const PinCall&,
-                   std::span<KeyResult> results) override {
-    for (size_t i = 0; i < keys.size(); ++i) {
-      results[i].outcome =
-          node_->blocks.count(std::string(keys[i])) > 0 ? Outcome::kOk : Outcome::kAbsent;
-    }
-    return absl::OkStatus();
-  }
 
  private:
   static v1::TransportKind KindOf(const FakeNode& node) {
@@ -210,6 +202,9 @@ absl::Status FakeNode::Serve(const v1::LaneRequest& request, v1::LaneResponse* r
         v1::LookupResponse* const lookup = response->mutable_lookup();
         const size_t before = lookup->residency().size();
         if (stored && lookup->prefix_count() == before) lookup->set_prefix_count(before + 1);
+        if (stored && request.lookup().pin_all()) {
+          lookup->set_pinned_count(lookup->pinned_count() + 1);
+        }
         lookup->mutable_residency()->push_back(
             static_cast<char>(stored ? v1::RESIDENCY_MEMORY : v1::RESIDENCY_ABSENT));
       }

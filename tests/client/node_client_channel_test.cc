@@ -86,13 +86,6 @@ class ScriptedAdmin final : public v1::AdminService::Service {
     response->set_next_page_token("from " + request->page_token());
     return grpc::Status::OK;
   }
-  grpc::Status Pin(grpc::ServerContext*, const v1::PinRequest* request,
-                   v1::PinResponse* response) override {
-    for (const v1::KeyName& key : request->keys()) {
-      response->add_outcomes(key.key() == "here" ? v1::KEY_OUTCOME_OK : v1::KEY_OUTCOME_MISS);
-    }
-    return grpc::Status::OK;
-  }
 };
 
 class NodeClientChannelTest : public ::testing::Test {
@@ -207,13 +200,6 @@ TEST_F(NodeClientChannelTest, AdminCallsSpeakBytes) {
   ASSERT_TRUE(page.ok()) << page.status();
   EXPECT_THAT(page->keys, ElementsAre("k\xff" "1"));
   EXPECT_EQ(page->next_page_token, "from there");
-  const std::vector<std::string_view> keys{"here", "gone"};
-  std::vector<KeyResult> results(2);
-  ASSERT_TRUE(channel_->Pin(keys, {.owner = "o", .ttl = milliseconds(9), .deadline = Later()},
-                            results)
-                  .ok());
-  EXPECT_EQ(results[0].outcome, Outcome::kOk);
-  EXPECT_EQ(results[1].outcome, Outcome::kAbsent);
 }
 
 }  // namespace
