@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "base/ids.h"
 
-// The frames that the tcp transport's halves exchange on a lane. docs/transports.md has
+// The frames that the tcp and shm transports exchange on a lane. docs/transports.md has
 // the layout byte by byte.
 //
 // A frame is a header of kFrameHeaderBytes, then `meta_bytes` of meta, then, for kWrite

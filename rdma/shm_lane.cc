@@ -1,7 +1,6 @@
 #include "rdma/shm_lane.h"
 
 #include <fmt/core.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -90,16 +89,12 @@ ShmLane::ShmLane(Parts parts)
       regions_(std::move(parts.regions)),
       cursor_(ring_.bytes().size()) {}
 
-ShmLane::~ShmLane() { Close(); }
-
 void ShmLane::Run(std::span<Transfer> batch, Instant deadline) {
   RunReads(batch, deadline);
   RunWrites(batch, deadline);
 }
 
 void ShmLane::Close() {
-  // A child that the engine forked may hold a copy of the descriptor.
-  if (socket_.valid()) shutdown(socket_.get(), SHUT_RDWR);
   socket_.reset();
   in_flight_.clear();
   usable_ = false;

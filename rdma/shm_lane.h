@@ -30,7 +30,6 @@ class ShmLane final : public Lane {
     const Clock* clock = nullptr;  // Not owned; must outlive the lane.
   };
   explicit ShmLane(Parts parts);
-  ~ShmLane() override;
 
   void Run(std::span<Transfer> batch, Instant deadline) override;
   bool usable() const override { return usable_; }

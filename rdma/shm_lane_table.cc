@@ -25,9 +25,7 @@ ShmLaneTable::Cut CutBy(FenceScope scope) {
 ShmConnection::ShmConnection(uint64_t connection_id, UniqueFd fd)
     : id(connection_id), socket(std::move(fd)) {}
 
-ShmConnection::~ShmConnection() { HangUp(); }
-
-void ShmConnection::HangUp() { shutdown(socket.get(), SHUT_RDWR); }
+ShmConnection::~ShmConnection() { shutdown(socket.get(), SHUT_RDWR); }
 
 absl::StatusOr<ShmNonce> ShmLaneTable::Offer(const Holder& holder, Instant expiry) {
   const ShmNonce nonce = RandomShmNonce();
@@ -64,53 +62,35 @@ absl::Status ShmLaneTable::Add(std::unique_ptr<ShmConnection> connection,
 ShmConnection* ShmLaneTable::CheckOut(uint64_t id) {
   absl::MutexLock lock(&mu_);
   const auto found = slots_.find(id);
-  if (found == slots_.end() || found->second.checked_out) return nullptr;
+  if (found == slots_.end()) return nullptr;
+  KV_CHECK(!found->second.checked_out);
   found->second.checked_out = true;
   return found->second.connection.get();
 }
 
 void ShmLaneTable::CheckIn(uint64_t id, Keep keep) {
-  if (keep == Keep::kYes && TryCheckIn(id)) return;
-  // The connection ends. It stays out until it has hung up, so that no fence finds it
-  // gone before its client can notice.
-  ConnectionOf(id)->HangUp();
   std::unique_ptr<ShmConnection> ended;
-  Callbacks freed;
+  std::vector<absl::AnyInvocable<void() &&>> freed;
   {
     absl::MutexLock lock(&mu_);
     const auto found = slots_.find(id);
-    if (found->second.holder.lane == LaneId{}) --strangers_;
-    ended = std::move(found->second.connection);
-    slots_.erase(found);
-    freed = FencesFreedByLocked(id);
-  }
-  ended.reset();
-  for (absl::AnyInvocable<void() &&>& done : freed) std::move(done)();
-}
-
-bool ShmLaneTable::TryCheckIn(uint64_t id) {
-  Callbacks freed;
-  {
-    absl::MutexLock lock(&mu_);
-    Slot& slot = slots_.at(id);
-    KV_CHECK(slot.checked_out);
-    if (slot.cut == Cut::kAll) return false;
+    KV_CHECK(found != slots_.end() && found->second.checked_out);
+    Slot& slot = found->second;
     slot.checked_out = false;
+    if (keep == Keep::kNo || slot.cut == Cut::kAll) {
+      if (slot.holder.lane == LaneId{}) --strangers_;
+      ended = std::move(slot.connection);
+      slots_.erase(found);
+    }
     freed = FencesFreedByLocked(id);
   }
+  ended.reset();  // The client can notice before the fence lets its leases go.
   for (absl::AnyInvocable<void() &&>& done : freed) std::move(done)();
-  return true;
 }
 
-ShmConnection* ShmLaneTable::ConnectionOf(uint64_t id) {
-  absl::MutexLock lock(&mu_);
-  const Slot& slot = slots_.at(id);
-  KV_CHECK(slot.checked_out);
-  return slot.connection.get();
-}
-
-ShmLaneTable::Callbacks ShmLaneTable::FencesFreedByLocked(uint64_t id) {
-  Callbacks freed;
+std::vector<absl::AnyInvocable<void() &&>> ShmLaneTable::FencesFreedByLocked(
+    uint64_t id) {
+  std::vector<absl::AnyInvocable<void() &&>> freed;
   for (WaitingFence& fence : fences_) {
     std::erase(fence.out, id);
     if (fence.out.empty()) freed.push_back(std::move(fence.done));
@@ -150,54 +130,60 @@ void ShmLaneTable::CutOffersLocked(const FenceTarget& target) {
   });
 }
 
-ShmLaneTable::CutLanes ShmLaneTable::CutLanesLocked(const FenceTarget& target) {
-  CutLanes lanes;
-  for (auto& [id, slot] : slots_) {
-    if (!Matches(target, slot.holder)) continue;
+std::vector<uint64_t> ShmLaneTable::CutLanesLocked(const FenceTarget& target,
+                                                   Ended* ended) {
+  std::vector<uint64_t> out;
+  absl::erase_if(slots_, [&](auto& entry) {
+    Slot& slot = entry.second;
+    if (!Matches(target, slot.holder)) return false;
     slot.cut = std::max(slot.cut, CutBy(target.scope));
-    if (!slot.checked_out && slot.cut != Cut::kAll) continue;
-    lanes.out.push_back(id);
-    if (slot.checked_out) continue;
-    slot.checked_out = true;
-    lanes.taken.push_back(id);
-  }
-  return lanes;
+    if (slot.checked_out) {
+      out.push_back(entry.first);
+      return false;
+    }
+    if (slot.cut != Cut::kAll) return false;
+    ended->push_back(std::move(slot.connection));
+    return true;
+  });
+  return out;
 }
 
 void ShmLaneTable::Fence(const FenceTarget& target, absl::AnyInvocable<void() &&> done) {
-  CutLanes lanes;
+  Ended ended;
   {
     absl::MutexLock lock(&mu_);
     CutOffersLocked(target);
-    lanes = CutLanesLocked(target);
-    if (!lanes.out.empty()) fences_.push_back({lanes.out, std::move(done)});
+    std::vector<uint64_t> out = CutLanesLocked(target, &ended);
+    if (!out.empty()) {
+      fences_.push_back({.out = std::move(out), .done = std::move(done)});
+      return;  // `ended` dies after the lock is let go.
+    }
   }
-  if (lanes.out.empty()) return std::move(done)();
-  for (const uint64_t id : lanes.taken) CheckIn(id, Keep::kNo);
+  ended.clear();  // The client can notice before the fence lets its leases go.
+  std::move(done)();
 }
 
 void ShmLaneTable::Expire(Instant now) {
-  std::vector<std::unique_ptr<ShmConnection>> ended;  // Dies after the lock is let go.
+  Ended ended;
   absl::MutexLock lock(&mu_);
   if (now < next_expiry_) return;
-  Instant next = Instant::max();
-  absl::erase_if(offers_, [now, &next](const auto& entry) {
+  next_expiry_ = Instant::max();
+  absl::erase_if(offers_, [&](const auto& entry) {
     if (entry.second.expiry <= now) return true;
-    next = std::min(next, entry.second.expiry);
+    next_expiry_ = std::min(next_expiry_, entry.second.expiry);
     return false;
   });
-  absl::erase_if(slots_, [now, &next, &ended](auto& entry) {
+  absl::erase_if(slots_, [&](auto& entry) {
     Slot& slot = entry.second;
     if (slot.holder.lane != LaneId{}) return false;
     if (slot.checked_out || slot.greet_by > now) {
-      next = std::min(next, slot.greet_by);
+      next_expiry_ = std::min(next_expiry_, slot.greet_by);
       return false;
     }
+    --strangers_;
     ended.push_back(std::move(slot.connection));
     return true;
   });
-  strangers_ -= ended.size();
-  next_expiry_ = next;
 }
 
 size_t ShmLaneTable::lanes() const {

@@ -29,14 +29,12 @@ struct ShmConnection {
 
   ShmConnection(uint64_t connection_id, UniqueFd fd);
   ~ShmConnection();
-  void HangUp();
 };
 
 // The server's lanes, the offers that may become lanes, and the fences that wait for a
 // loop. A loop checks a connection out to work on it and back in afterwards; a fence
-// takes out what is in and has to end, and is done when all that it cut is back in or has
-// ended. So "checked in" means: no copy is under way, and none starts without asking
-// CutOf first; and a lane that is not there has hung up.
+// takes what is not out at once, and waits for the rest to come in. So "checked in"
+// means: no copy is under way, and none starts without asking CutOf first.
 //
 // Threads: every method from any thread; a checked-out connection belongs to who has it.
 class ShmLaneTable {
@@ -61,8 +59,7 @@ class ShmLaneTable {
   absl::Status Add(std::unique_ptr<ShmConnection> connection, Instant greet_by)
       ABSL_LOCKS_EXCLUDED(mu_);
 
-  // The connection, for this caller alone until CheckIn; null if it is gone or if a
-  // fence has it.
+  // The connection, for this caller alone until CheckIn; null if it is gone.
   ShmConnection* CheckOut(uint64_t id) ABSL_LOCKS_EXCLUDED(mu_);
   enum class Keep : uint8_t { kYes, kNo };
   // Gives the connection back, or ends it if kNo or if a fence has cut it off, and runs
@@ -101,18 +98,15 @@ class ShmLaneTable {
     std::vector<uint64_t> out;  // connections that have to come in first
     absl::AnyInvocable<void() &&> done;
   };
-  struct CutLanes {
-    std::vector<uint64_t> out;    // all that the fence has to wait for
-    std::vector<uint64_t> taken;  // of these: taken out by the fence, to be ended by it
-  };
-  using Callbacks = std::vector<absl::AnyInvocable<void() &&>>;
+  using Ended = std::vector<std::unique_ptr<ShmConnection>>;
 
-  // False if a fence has ended the lane: it is still out then.
-  bool TryCheckIn(uint64_t id) ABSL_LOCKS_EXCLUDED(mu_);
-  ShmConnection* ConnectionOf(uint64_t id) ABSL_LOCKS_EXCLUDED(mu_);
   void CutOffersLocked(const FenceTarget& target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  CutLanes CutLanesLocked(const FenceTarget& target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Callbacks FencesFreedByLocked(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Cuts the lanes of the target; moves those that end now to `ended` and returns the
+  // ids of those that are checked out.
+  std::vector<uint64_t> CutLanesLocked(const FenceTarget& target, Ended* ended)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::vector<absl::AnyInvocable<void() &&>> FencesFreedByLocked(uint64_t id)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   mutable absl::Mutex mu_;
   uint64_t next_id_ ABSL_GUARDED_BY(mu_) = 1;

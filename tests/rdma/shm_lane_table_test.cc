@@ -149,18 +149,6 @@ TEST_F(ShmLaneTableTest, TheClientCanSeeAFenceBeforeItIsDone) {
   EXPECT_TRUE(gone);
 }
 
-// The first fence ends the lane; the second must not find it gone while the first is
-// still at it, or the client could call a read done after the second.
-TEST_F(ShmLaneTableTest, AFenceDuringAFenceIsDoneNoSooner) {
-  const Stranger lane = AddLane(kSession, LaneId{7});
-  table_.CheckOut(lane.id);
-  Fence(kSession, LaneId{7}, FenceScope::kAll, "first");
-  Fence(kSession, LaneId{7}, FenceScope::kAll, "second");
-  EXPECT_EQ(done_, std::vector<std::string>{});
-  table_.CheckIn(lane.id, Keep::kNo);
-  EXPECT_EQ(done_, (std::vector<std::string>{"first", "second"}));
-}
-
 TEST_F(ShmLaneTableTest, AFenceWaitsForALaneThatIsOut) {
   const Stranger lane = AddLane(kSession, LaneId{7});
   table_.CheckOut(lane.id);
