@@ -31,12 +31,13 @@ MAY_INCLUDE = {
 
 # Foreign types and where they may be seen: pattern -> allowed paths.
 CONFINED = [
-    (r"#include <grpc", r"^(proto/|service/\w*_service|service/node|client/node_client|tests/)"),
+    (r"#include <grpc",
+     r"^(proto/|service/(grpc_|\w*_service|\w*_stream)|client/node_client|tests/)"),
     (r"#include <infiniband/|\bibv_", r"^(rdma/verbs|tests/)"),
     (r"\brocksdb::", r"^(storage/rocks_tier|tests/)"),
     (r"std::j?thread\b(?!::)", r"^(base/executor|tests/)"),
     (r"clock_gettime|steady_clock|system_clock|absl::Now\(",
-     r"^(base/clock\.cc|client/cli/|tests/)"),
+     r"^(base/clock\.cc|service/grpc_|client/node_client|client/cli/|tests/)"),
 ]
 
 # Words that have no place in the project, and why.
