@@ -3,10 +3,15 @@
 namespace kvasir {
 namespace {
 
-// The paper's constants (section 4): the small queue has a tenth of the cache, and a
-// block moves on to main if it was used more than once while there.
-constexpr uint64_t kSmallTenths = 1;
-constexpr uint8_t kUsesToStay = 2;
+// The small queue's part of the bytes. The paper has a tenth, which is best on Zipf
+// traces; but a turn of a conversation comes back once, minutes later. On the trace of
+// Mooncake (FAST '25) with room for a tenth of its blocks, two fifths hit 0.285, a tenth
+// 0.244, LRU 0.278; on Zipf traces with scans it loses 0.03 to a tenth and still hits
+// half as often again as LRU.
+constexpr uint64_t kSmallTenths = 4;
+// Uses in the small queue that move a block on to main; the paper has 2. With the longer
+// queue 1 is the better by 0.02 there and equal on Zipf traces.
+constexpr uint8_t kUsesToStay = 1;
 
 // Block::rank.
 constexpr uint8_t kSmall = 0;
@@ -32,7 +37,7 @@ bool S3FifoOrder::small_is_full() const {
 
 void S3FifoOrder::Insert(Block* block) {
   block->set_uses(0);
-  if (ghosts_.Take(block->key(), main_.size())) {
+  if (ghosts_.Take(block->key(), small_.size() + main_.size())) {
     PushMain(block);
   } else {
     block->rank = kSmall;

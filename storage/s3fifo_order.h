@@ -10,10 +10,10 @@
 
 namespace kvasir {
 
-// S3-FIFO: new blocks enter a small queue (a tenth of the bytes) and most leave from
-// there, which keeps scans out of the main queue. Used ones move on to main, where each
-// use buys another round. Keys evicted from the small queue are remembered as ghosts; one
-// that comes back goes straight to main. A hit sets a counter.
+// S3-FIFO: new blocks enter a small queue and those that are not used leave from there,
+// which keeps scans out of the main queue. Used ones move on to main, where each use buys
+// another round. Keys evicted from the small queue are remembered as ghosts; one that
+// comes back goes straight to main. A hit sets a counter.
 // Source: Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
 class S3FifoOrder final : public EvictionOrder {
  public:
