@@ -11,16 +11,15 @@
 #include "storage/block_internal.h"
 #include "storage/index.h"
 #include "storage/key_listing.h"
+#include "storage/room_maker.h"
 #include "storage/victim_queue.h"
 
 namespace kvasir {
 namespace {
 
 // Times that Reserve makes room before it gives up: each round evicts something, but
-// other reservations may take it first.
-constexpr int kRoundsMax = 32;
-// Coldest blocks around which room is looked for.
-constexpr size_t kSeeds = 16;
+// readers may come for the rest of a window.
+constexpr int kRoundsMax = RoomMaker::kRoundsInOrder + 32;
 
 absl::Status CheckArguments(std::string_view key,
                             const BlockStore::ReserveOptions& options) {
@@ -138,26 +137,22 @@ class BlockStore::Impl final : public BlockOwner {
       Block* const victim = victims_.PopIdle();
       if (victim == nullptr) break;
       const uint64_t bytes = victim->allocated_bytes();
-      if (EvictHeld(victim)) {
-        freed += bytes;
-      } else {
-        victims_.PutBack(victim);
-        Release(victim);
-      }
+      if (EvictHeld(victim)) freed += bytes;
     }
     return freed;
   }
 
   Stats stats() const {
-    return {.blocks = committed_.blocks,
-            .block_bytes = committed_.bytes,
-            .reserved_blocks = reserved_.blocks,
-            .reserved_bytes = reserved_.bytes,
-            .unbound_blocks = unbound_.blocks,
-            .unbound_bytes = unbound_.bytes,
-            .evicted_blocks_total = evicted_.blocks,
-            .evicted_bytes_total = evicted_.bytes,
-            .index_bytes = index_.memory_bytes() + victims_.memory_bytes()};
+    return {
+        .blocks = committed_.blocks,
+        .block_bytes = committed_.bytes,
+        .reserved_blocks = reserved_.blocks,
+        .reserved_bytes = reserved_.bytes,
+        .unbound_blocks = unbound_.blocks,
+        .unbound_bytes = unbound_.bytes,
+        .evicted_blocks_total = evicted_.blocks,
+        .evicted_bytes_total = evicted_.bytes,
+        .index_bytes = index_.memory_bytes(committed_.blocks) + victims_.memory_bytes()};
   }
 
   const Index& index() const { return index_; }
@@ -180,14 +175,18 @@ class BlockStore::Impl final : public BlockOwner {
     Release(block);
   }
 
-  // Evicts a block that the caller holds once, and takes that reference over, unless
-  // somebody else holds it too. This is where a block would go down to a tier.
+  // Evicts a block, unless somebody but the caller holds it too. Takes over the caller's
+  // reference. This is where a block would go down to a tier.
   bool EvictHeld(Block* block) {
-    if (!index_.TakeIdle(block)) return false;
-    evicted_.Add(*block);
-    Detach(block, VictimQueue::Why::kEvicted);
+    const bool evicted = index_.TakeIdle(block);
+    if (evicted) {
+      evicted_.Add(*block);
+      Detach(block, VictimQueue::Why::kEvicted);
+    } else {
+      victims_.PutBack(block);
+    }
     Release(block);
-    return true;
+    return evicted;
   }
 
   absl::Status AllocateOrEvict(Block* block) ABSL_LOCKS_EXCLUDED(room_mu_) {
@@ -207,49 +206,17 @@ class BlockStore::Impl final : public BlockOwner {
     for (int round = 0;; ++round) {
       absl::Status status = arena_->Allocate(block->size_bytes(), block);
       if (status.ok() || round == kRoundsMax) return status;
-      if (!MakeRoomLocked(block->size_bytes())) return status;
+      const std::vector<Block*> chosen = room_maker_.Choose(block->size_bytes(), round);
+      if (chosen.empty()) return status;
+      bool whole = true;
+      for (Block* victim : chosen) {
+        // A reader who came meanwhile keeps its block, and so the rest may stay too.
+        if (whole)
+          whole = EvictHeld(victim);
+        else
+          Release(victim);
+      }
     }
-  }
-
-  // Evicts the cheapest neighbours that make room for `size_bytes` in one piece, around
-  // the coldest blocks if that is possible. False if nothing could make room.
-  bool MakeRoomLocked(uint64_t size_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(room_mu_) {
-    std::vector<Block*> seeds = victims_.HoldColdest(kSeeds);
-    std::vector<Block*> window;
-    const bool found = HoldWindow(size_bytes, /*everywhere=*/false, &seeds, &window) ||
-                       HoldWindow(size_bytes, /*everywhere=*/true, &seeds, &window);
-    for (Block* seed : seeds) Release(seed);
-    bool whole = true;
-    for (Block* block : window) {
-      // A reader who came meanwhile keeps its block, and so the rest may stay too.
-      whole = whole && EvictHeld(block);
-      if (!whole) Release(block);
-    }
-    return found;
-  }
-
-  // Moves what is in the window from `seeds`, or holds it, into `window`. What cannot be
-  // held any more is left out: the next round will see.
-  bool HoldWindow(uint64_t size_bytes, bool everywhere, std::vector<Block*>* seeds,
-                  std::vector<Block*>* window) ABSL_EXCLUSIVE_LOCKS_REQUIRED(room_mu_) {
-    const std::vector<Arena::Slot*> slots(seeds->begin(), seeds->end());
-    const auto cost = [seeds](const Arena::Slot& slot) {
-      const auto& block = static_cast<const Block&>(slot);
-      const bool is_seed =
-          block.IsIdle(/*mine=*/1) &&
-          std::find(seeds->begin(), seeds->end(), &block) != seeds->end();
-      if (!is_seed && !block.IsIdle(/*mine=*/0)) return Arena::kImmovable;
-      return block.allocated_bytes() * (1 + block.uses());
-    };
-    const auto take = [seeds, window](Arena::Slot* slot) {
-      auto* const block = static_cast<Block*>(slot);
-      if (std::erase(*seeds, block) > 0 || block->HoldIfIdle()) window->push_back(block);
-    };
-    return arena_->FindWindow({.size_bytes = size_bytes,
-                               .seeds = slots,
-                               .everywhere = everywhere,
-                               .cost = cost,
-                               .take = take});
   }
 
   Arena* const arena_;
@@ -260,8 +227,9 @@ class BlockStore::Impl final : public BlockOwner {
   // Who makes room or waits to. Relaxed: it only steers who goes first.
   std::atomic<int> makers_{0};
   // Held while evicting, before every other lock here, so that two who make room do not
-  // stand in each other's way. Guards nothing else.
+  // stand in each other's way.
   absl::Mutex room_mu_;
+  RoomMaker room_maker_ ABSL_GUARDED_BY(room_mu_){arena_, &victims_, this};
 };
 
 BlockStore::BlockStore(Arena* arena, const Options& options)

@@ -13,8 +13,11 @@ namespace kvasir {
 class Evictor {
  public:
   struct Options {
-    double high_watermark = 0.95;  // fraction of the arena allocated: start here
-    double low_watermark = 0.90;   // ... and stop here
+    // Fractions of the arena allocated: start above the one, stop at the other. Reserve
+    // keeps a 40th free by itself when sizes are mixed (storage/room_maker.h); this is
+    // about the same, earlier.
+    double high_watermark = 0.975;
+    double low_watermark = 0.965;
     uint64_t step_bytes_max = 256 * kMiB;
   };
   // `store` is not owned and must outlive the evictor.

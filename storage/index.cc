@@ -94,7 +94,9 @@ Index::Published Index::Publish(Block* block) {
   }
   block->Hold();
   block->SetIndexed();
+  const size_t slots = shard.by_hash.capacity();
   shard.by_hash.insert(block);
+  hash_slots_.fetch_add(shard.by_hash.capacity() - slots, std::memory_order_relaxed);
   shard.by_key.insert(block);
   return {absl::OkStatus(), replaced};
 }
@@ -142,14 +144,9 @@ void Index::VisitShard(size_t shard, std::string_view prefix, std::string_view a
   }
 }
 
-uint64_t Index::memory_bytes() const {
-  uint64_t bytes = sizeof(*this);
-  for (const Shard& shard : shards_) {
-    absl::ReaderMutexLock lock(&shard.mu);
-    bytes += shard.by_hash.capacity() * kHashSlotBytes +
-             shard.by_hash.size() * (sizeof(Block) + kMallocBytes + kTreeEntryBytes);
-  }
-  return bytes;
+uint64_t Index::memory_bytes(uint64_t blocks) const {
+  return sizeof(*this) + hash_slots_.load(std::memory_order_relaxed) * kHashSlotBytes +
+         blocks * (sizeof(Block) + kMallocBytes + kTreeEntryBytes);
 }
 
 }  // namespace kvasir

@@ -2,6 +2,7 @@
 #define KVASIR_STORAGE_INDEX_H_
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -67,8 +68,9 @@ class Index {
   void VisitShard(size_t shard, std::string_view prefix, std::string_view after,
                   size_t limit, absl::FunctionRef<void(const Block& block)> visit) const;
 
-  // What blocks, hash tables and trees take beyond the keys' bytes, estimated.
-  uint64_t memory_bytes() const;
+  // What `blocks` committed blocks, their hash tables and trees take beyond the keys'
+  // bytes, estimated.
+  uint64_t memory_bytes(uint64_t blocks) const;
 
  private:
   struct HashedKey {
@@ -123,6 +125,7 @@ class Index {
   }
 
   std::array<Shard, kShards> shards_;
+  std::atomic<uint64_t> hash_slots_{0};  // relaxed: for memory_bytes only
 };
 
 }  // namespace kvasir

@@ -221,14 +221,19 @@ TEST_F(BlockStoreTest, ALargeBlockIsPlacedBetweenHeldOnesWhereverThereIsRoom) {
   FillWith("k", 16);
   std::vector<BlockRef> held;
   // Blocks lie in order of their keys; between 9 and 15 five neighbours can go.
-  for (const int i : {0, 3, 6, 9, 15})
+  for (const int i : {0, 3, 6, 9, 15}) {
     held.push_back(*store_.Fetch("k" + std::to_string(i)));
+  }
   EXPECT_EQ(Reserve("large", 6 * kBlock).status().code(),
             absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(store_.stats().blocks, 16u);
+  // A put that is refused at last costs at most the few that keep holes in the arena.
+  const uint64_t blocks = store_.stats().blocks;
+  EXPECT_GE(blocks, 15u);
   Put("large", 5 * kBlock);
-  EXPECT_EQ(store_.stats().blocks, 12u);
-  EXPECT_EQ(store_.Probe("k10"), Residency::kAbsent);
+  EXPECT_EQ(store_.stats().blocks, blocks - 5 + 1);
+  for (const int i : {10, 11, 12, 13, 14}) {
+    EXPECT_EQ(store_.Probe("k" + std::to_string(i)), Residency::kAbsent);
+  }
 }
 
 TEST_F(BlockStoreTest, EvictFreesWhatIsAskedForAndStopsAtTheEnd) {
