@@ -38,6 +38,7 @@ TcpConnection::TcpConnection(UniqueFd fd, const TcpPlace& place, const Context& 
     : fd_(std::move(fd)),
       place_(place),
       context_(context),
+      threshold_(fd_.get()),
       send_queue_(fd_.get(), context.gate, context.counters),
       patience_end_(patience_end),
       unfinished_checksum_(SecureRandom64()) {}
@@ -47,6 +48,7 @@ TcpConnection::State TcpConnection::Work(Instant now) {
   while (true) {
     const Step step = Receive(&receive_budget_bytes, now);
     if (step == Step::kDead) return State::kDead;
+    if (step == Step::kWaiting) threshold_.Set(awaited_bytes());
     const TcpSendQueue::Result sent = send_queue_.Flush(kWorkBudgetBytes);
     if (sent == TcpSendQueue::Result::kBroken) return State::kDead;
     if (expect_ == Expect::kNothing && send_queue_.empty()) shutdown(fd(), SHUT_WR);
@@ -67,6 +69,11 @@ TcpConnection::Step TcpConnection::Receive(uint64_t* budget_bytes, Instant now) 
     }
   }
   return step;
+}
+
+uint64_t TcpConnection::awaited_bytes() const {
+  const bool payload = expect_ == Expect::kPayload || expect_ == Expect::kDropped;
+  return payload ? head_.length_bytes - done_bytes_ : 0;
 }
 
 TcpConnection::Step TcpConnection::ReceiveHead(uint64_t* budget_bytes, Instant now) {

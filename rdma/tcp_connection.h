@@ -18,6 +18,7 @@
 #include "rdma/tcp_counters.h"
 #include "rdma/tcp_lane_table.h"
 #include "rdma/tcp_send_queue.h"
+#include "rdma/tcp_socket.h"
 #include "rdma/transport.h"
 
 namespace kvasir {
@@ -77,6 +78,8 @@ class TcpConnection {
   static constexpr size_t kBufferBytes = 4096;
 
   Step Receive(uint64_t* budget_bytes, Instant now);
+  // Bytes of payload that must come before anything else can.
+  uint64_t awaited_bytes() const;
   Step ReceiveHead(uint64_t* budget_bytes, Instant now);
   Step ReceivePayload(uint64_t* budget_bytes);
   Step DropPayload(uint64_t* budget_bytes);
@@ -108,6 +111,7 @@ class TcpConnection {
   UniqueFd fd_;
   const TcpPlace place_;
   const Context context_;
+  ReceiveThreshold threshold_;
   TcpSendQueue send_queue_;
   std::optional<TcpLaneKey> lane_;
   std::optional<Instant> patience_end_;

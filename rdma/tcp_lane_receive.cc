@@ -43,10 +43,15 @@ TcpProgress TcpLaneReceiver::Receive(std::span<iovec> parts, uint64_t* received)
   message.msg_iov = parts.data();
   message.msg_iovlen = parts.size();
   const ssize_t got = recvmsg(fd_, &message, MSG_DONTWAIT);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return TcpProgress::kBlocked;
-  if (got <= 0) return Break(PeerGone());
+  if (got <= 0) return NothingReceived(got);
   *received = static_cast<uint64_t>(got);
   return TcpProgress::kMoved;
+}
+
+TcpProgress TcpLaneReceiver::NothingReceived(ssize_t result) {
+  if (result == 0 || (errno != EAGAIN && errno != EINTR)) return Break(PeerGone());
+  threshold_.Set(payload_left_bytes_);
+  return TcpProgress::kBlocked;
 }
 
 TcpProgress TcpLaneReceiver::Break(const absl::Status& status) {
@@ -153,8 +158,7 @@ TcpProgress TcpLaneReceiver::ReceivePayload() {
 TcpProgress TcpLaneReceiver::DropPayload() {
   // For tcp(7), MSG_TRUNC drops the bytes instead of copying them.
   const ssize_t got = recv(fd_, nullptr, payload_left_bytes_, MSG_DONTWAIT | MSG_TRUNC);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return TcpProgress::kBlocked;
-  if (got <= 0) return Break(PeerGone());
+  if (got <= 0) return NothingReceived(got);
   TookPayload(static_cast<uint64_t>(got));
   return TcpProgress::kMoved;
 }

@@ -11,6 +11,7 @@
 #include "rdma/frame.h"
 #include "rdma/scatter.h"
 #include "rdma/tcp_move.h"
+#include "rdma/tcp_socket.h"
 
 namespace kvasir {
 
@@ -19,7 +20,7 @@ namespace kvasir {
 // the next header along. Not thread-safe.
 class TcpLaneReceiver {
  public:
-  explicit TcpLaneReceiver(int fd) : fd_(fd) {}
+  explicit TcpLaneReceiver(int fd) : fd_(fd), threshold_(fd) {}
 
   // REQUIRES: the previous batch is done. `moves` must stay until this one is.
   void Begin(std::span<TcpMove> moves);
@@ -36,6 +37,8 @@ class TcpLaneReceiver {
   TcpProgress DropPayload();
   // One recvmsg; *received says how much, if anything moved.
   TcpProgress Receive(std::span<iovec> parts, uint64_t* received);
+  // What a call that moved nothing comes to.
+  TcpProgress NothingReceived(ssize_t result);
   TcpProgress Break(const absl::Status& status);
 
   // A whole header is there.
@@ -48,6 +51,7 @@ class TcpLaneReceiver {
   void Settle(const absl::Status& status);
 
   const int fd_;
+  ReceiveThreshold threshold_;
   std::span<TcpMove> moves_;
   size_t next_ = 0;              // of moves_: waits for its answer
   ScatterCursor cursor_;         // where the next bytes of that move go

@@ -175,6 +175,16 @@ absl::Status TuneLaneSocket(int fd, const SocketOptions& options) {
   return status;
 }
 
+void ReceiveThreshold::Set(uint64_t bytes) {
+  const int wanted =
+      static_cast<int>(std::clamp<uint64_t>(bytes, 1, kTcpThresholdBytes));
+  if (wanted == current_bytes_) return;
+  // The kernel refuses it for no tcp socket, and the next wait would try again.
+  if (setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &wanted, sizeof(wanted)) == 0) {
+    current_bytes_ = wanted;
+  }
+}
+
 absl::Status AwaitSocket(int fd, short events, const Clock* clock, Instant deadline) {
   while (true) {
     const auto wait = std::max(deadline - clock->Now(), BootClock::duration(0));
