@@ -70,6 +70,11 @@ void FakeGate::EndAll() {
   leases_.clear();
 }
 
+void FakeGate::Rewind() {
+  absl::MutexLock lock(&mu_);
+  next_offset_bytes_ = 0;
+}
+
 void FakeGate::Reset() {
   absl::MutexLock lock(&mu_);
   leases_.clear();

@@ -50,6 +50,8 @@ class FakeGate final : public Gate {
   // gate: it is a fence that waits for them.
   void End(LeaseId lease) ABSL_LOCKS_EXCLUDED(mu_);
   void EndAll() ABSL_LOCKS_EXCLUDED(mu_);
+  // Hands out the region's memory from its start again; leases stay as they are.
+  void Rewind() ABSL_LOCKS_EXCLUDED(mu_);
   // EndAll, and hands out the region's memory from its start again.
   void Reset() ABSL_LOCKS_EXCLUDED(mu_);
 
