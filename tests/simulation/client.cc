@@ -70,11 +70,12 @@ void Client::Misfortune() {
   }
   if (world_.dice->Chance(world_.weather->client_killed)) {
     ++world_.counters->kills;
-    world_.scheduler->After(world_.dice->Between(milliseconds(0), milliseconds(20)), [this] {
-      world_.trace->Say("{} is killed", process_->name());
-      world_.fabric->Cut(process_);
-      process_->Kill();
-    });
+    world_.scheduler->After(world_.dice->Between(milliseconds(0), milliseconds(20)),
+                            [this] {
+                              world_.trace->Say("{} is killed", process_->name());
+                              world_.fabric->Cut(process_);
+                              process_->Kill();
+                            });
   }
 }
 
@@ -95,11 +96,11 @@ bool Client::EnsureSession() {
   ++session_number_;
   ++world_.counters->sessions;
   world_.trace->Say("{} has session {}", process_->name(), session_.ToString());
-  world_.scheduler->Spawn(
-      process_, [this, session = session_, number = session_number_,
-                 interval = milliseconds(opened->heartbeat_interval_ms())] {
-        RunHeartbeat(session, number, interval);
-      });
+  world_.scheduler->Spawn(process_,
+                          [this, session = session_, number = session_number_,
+                           interval = milliseconds(opened->heartbeat_interval_ms())] {
+                            RunHeartbeat(session, number, interval);
+                          });
   return true;
 }
 
@@ -107,7 +108,8 @@ void Client::LoseSession(uint64_t number) {
   if (number == session_number_) has_session_ = false;
 }
 
-void Client::RunHeartbeat(SessionId session, uint64_t number, BootClock::duration interval) {
+void Client::RunHeartbeat(SessionId session, uint64_t number,
+                          BootClock::duration interval) {
   const std::unique_ptr<HeartbeatStream> heartbeat = channel_->OpenHeartbeat(session);
   while (has_session_ && number == session_number_ && lanes_running_ > 0 &&
          !process_->killed()) {
@@ -219,7 +221,8 @@ absl::Status Client::Put(LaneClient* lane) {
     ++world_.counters->puts[static_cast<size_t>(batch.results[i].outcome)];
     world_.trace->Say("{}: put {} version {}{}: outcome {} {}", process_->name(),
                       items[i].key, versions[i], call.replace ? ", replacing" : "",
-                      static_cast<int>(batch.results[i].outcome), batch.results[i].detail);
+                      static_cast<int>(batch.results[i].outcome),
+                      batch.results[i].detail);
     if (batch.results[i].outcome == Outcome::kOk) {
       world_.oracle->OnPutAcknowledged(versions[i]);
     }
@@ -228,7 +231,8 @@ absl::Status Client::Put(LaneClient* lane) {
 }
 
 // The same put on a lane of its own, as a client retries what a lost lane left open.
-absl::Status Client::RetryPut(std::span<const PutItem> items, const LaneClient::PutCall& call,
+absl::Status Client::RetryPut(std::span<const PutItem> items,
+                              const LaneClient::PutCall& call,
                               std::span<KeyResult> results) {
   ++world_.counters->put_retries;
   const std::unique_ptr<LaneClient> lane = OpenLane();
@@ -270,7 +274,8 @@ absl::Status Client::GetIntoSlices(LaneClient* lane) {
     items.push_back({.key = key, .into = slices.back()});
   }
   const Instant began = world_.scheduler->Now();
-  const absl::Status status = lane->Get(items, {.deadline = DrawDeadline()}, batch.results);
+  const absl::Status status =
+      lane->Get(items, {.deadline = DrawDeadline()}, batch.results);
   CheckGet(batch, bytes, began);
   return status;
 }
@@ -293,9 +298,10 @@ absl::Status Client::GetIntoSink(LaneClient* lane) {
   Batch batch = DrawBatch();
   std::vector<std::string> bytes(batch.keys.size());
   Buffers sink(&bytes);
-  const LaneClient::GetCall call{
-      .unpin_owner = world_.dice->Chance(300'000) ? process_->name() : "",
-      .deadline = DrawDeadline()};
+  const LaneClient::GetCall call{.unpin_owner = world_.dice->Chance(300'000)
+                                                    ? std::string_view(process_->name())
+                                                    : "",
+                                 .deadline = DrawDeadline()};
   const Instant began = world_.scheduler->Now();
   const absl::Status status = lane->Get(batch.views, sink, call, batch.results);
   CheckGet(batch, bytes, began);
@@ -308,10 +314,11 @@ void Client::CheckGet(const Batch& batch, const std::vector<std::string>& bytes,
   for (size_t i = 0; i < batch.keys.size(); ++i) {
     ++world_.counters->gets[static_cast<size_t>(batch.results[i].outcome)];
     world_.trace->Say("{}: get {}: outcome {} {}", process_->name(), batch.keys[i],
-                      static_cast<int>(batch.results[i].outcome), batch.results[i].detail);
+                      static_cast<int>(batch.results[i].outcome),
+                      batch.results[i].detail);
     if (batch.results[i].outcome != Outcome::kOk) continue;
-    world_.oracle->OnHit(batch.keys[i],
-                         std::as_bytes(std::span(bytes[i].data(), bytes[i].size())), began);
+    world_.oracle->OnHit(
+        batch.keys[i], std::as_bytes(std::span(bytes[i].data(), bytes[i].size())), began);
   }
 }
 
@@ -319,11 +326,11 @@ absl::Status Client::Lookup(LaneClient* lane) {
   const Batch batch = DrawBatch();
   const bool pin = world_.dice->Chance(700'000);
   const milliseconds ttl(world_.dice->Chance(500'000) ? 3'600'000 : 500);
-  const absl::StatusOr<const v1::LookupResponse*> found =
-      lane->Lookup(batch.views, {.pin_owner = pin ? process_->name() : "",
-                                 .pin_ttl = ttl,
-                                 .pin_all = world_.dice->Chance(500'000),
-                                 .deadline = DrawDeadline()});
+  const absl::StatusOr<const v1::LookupResponse*> found = lane->Lookup(
+      batch.views, {.pin_owner = pin ? std::string_view(process_->name()) : "",
+                    .pin_ttl = ttl,
+                    .pin_all = world_.dice->Chance(500'000),
+                    .deadline = DrawDeadline()});
   if (!found.ok()) return found.status();
   world_.counters->pins += (*found)->pinned_count();
   return absl::OkStatus();

@@ -12,7 +12,8 @@ std::string_view NameOf(v1::KeyOutcome outcome) {
 }
 
 template <typename Grant>
-std::string DescribeGrant(std::string_view verb, std::string_view key, const Grant& grant) {
+std::string DescribeGrant(std::string_view verb, std::string_view key,
+                          const Grant& grant) {
   if (grant.outcome() != v1::KEY_OUTCOME_OK) {
     return fmt::format(" {} {} -> {};", verb, key, NameOf(grant.outcome()));
   }
@@ -30,15 +31,16 @@ std::string DescribeCommits(const v1::CommitRequest& request,
   return text;
 }
 
-std::string DescribeAnswer(const v1::LaneRequest& request, const v1::LaneResponse& response) {
+std::string DescribeAnswer(const v1::LaneRequest& request,
+                           const v1::LaneResponse& response) {
   std::string text;
   switch (response.response_case()) {
     case v1::LaneResponse::kError:
       return " refused: " + response.error().message();
     case v1::LaneResponse::kLookup:
-      return fmt::format(" lookup {}, {} in front, {} pinned",
-                         fmt::join(request.lookup().keys(), ","),
-                         response.lookup().prefix_count(), response.lookup().pinned_count());
+      return fmt::format(
+          " lookup {}, {} in front, {} pinned", fmt::join(request.lookup().keys(), ","),
+          response.lookup().prefix_count(), response.lookup().pinned_count());
     case v1::LaneResponse::kGrantReads:
       for (int i = 0; i < response.grant_reads().grants_size(); ++i) {
         text += DescribeGrant("read", request.grant_reads().keys(i),

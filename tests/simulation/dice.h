@@ -27,8 +27,8 @@ class Dice {
     return low + Next() % (high - low + 1);
   }
   BootClock::duration Between(BootClock::duration low, BootClock::duration high) {
-    return BootClock::duration(Between(static_cast<uint64_t>(low.count()),
-                                       static_cast<uint64_t>(high.count())));
+    return BootClock::duration(
+        Between(static_cast<uint64_t>(low.count()), static_cast<uint64_t>(high.count())));
   }
   // True `per_million` times in a million.
   bool Chance(uint64_t per_million) { return Next() % 1'000'000 < per_million; }

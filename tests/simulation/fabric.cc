@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/checksum.h"
 
@@ -27,7 +28,12 @@ std::string Gather(const Transfer& transfer) {
   return bytes;
 }
 
-// Copies `bytes` to the transfer's slices from `from` on.
+uint64_t ChecksumOf(uint64_t seed, std::string_view bytes) {
+  return BlockChecksum(seed, std::as_bytes(std::span(bytes.data(), bytes.size())));
+}
+
+}  // namespace
+
 void Scatter(const Transfer& transfer, uint64_t from, std::string_view bytes) {
   for (const std::span<std::byte> slice : transfer.local) {
     if (from >= slice.size()) {
@@ -41,12 +47,6 @@ void Scatter(const Transfer& transfer, uint64_t from, std::string_view bytes) {
     from = 0;
   }
 }
-
-uint64_t ChecksumOf(uint64_t seed, std::string_view bytes) {
-  return BlockChecksum(seed, std::as_bytes(std::span(bytes.data(), bytes.size())));
-}
-
-}  // namespace
 
 // ---- The two halves, as the contract names them
 
@@ -83,7 +83,8 @@ class FabricClient final : public ClientTransport {
   absl::StatusOr<std::unique_ptr<Lane>> Connect(Rendezvous rendezvous, Instant) override {
     const Fabric::ClientQp client{++fabric_->last_id_};
     fabric_->clients_[client] = {.process = process_};
-    const absl::StatusOr<std::string> offer = rendezvous("queue pair");
+    const absl::StatusOr<std::string> offer =
+        rendezvous(std::to_string(static_cast<uint64_t>(client)));
     if (!offer.ok()) return offer.status();
     uint64_t server = 0;
     KV_CHECK(absl::SimpleAtoi(*offer, &server));
@@ -107,15 +108,20 @@ class FabricServer final : public ServerTransport {
     return absl::OkStatus();
   }
   absl::StatusOr<std::string> Accept(SessionId session, LaneId lane,
-                                     std::string_view) override {
-    return std::to_string(static_cast<uint64_t>(fabric_->Accept(session, lane)));
+                                     std::string_view hello) override {
+    uint64_t client = 0;
+    KV_CHECK(absl::SimpleAtoi(ToAbsl(hello), &client));
+    const Fabric::ServerQp qp = fabric_->Accept(session, lane, Fabric::ClientQp{client});
+    return std::to_string(static_cast<uint64_t>(qp));
   }
   void Fence(const FenceTarget& target, absl::AnyInvocable<void() &&> done) override {
     fabric_->Fence(target, std::move(done));
   }
-  TransportStats stats() const override {
-    return {.lanes = fabric_->servers_.size()};
+  bool can_push() const override { return fabric_->world_.weather->gated; }
+  bool Push(SessionId session, LaneId lane, std::span<PushItem> items) override {
+    return fabric_->Push(session, lane, items);
   }
+  TransportStats stats() const override { return {.lanes = fabric_->servers_.size()}; }
 
  private:
   Fabric* const fabric_;
@@ -166,20 +172,21 @@ void Fabric::Run(ClientQp client, ServerQp server, std::span<Transfer> batch,
   Preempt();  // Between the caller's look at the clock and the first packet.
   const RunId id{++last_id_};
   RunState& state = runs_[id];
-  state = {.batch = batch,
+  state = {.client = client,
+           .batch = batch,
            .packets_left = std::vector<size_t>(batch.size()),
            .transfers_left = batch.size(),
            .ticket = world_.scheduler->NewTicket()};
   for (Transfer& transfer : batch) {
-    KV_CHECK(SizeOf(transfer) == transfer.token.extent.size_bytes);
+    const bool skipped = transfer.token.pushed && transfer.local.empty();
+    KV_CHECK(skipped || SizeOf(transfer) == transfer.token.extent.size_bytes);
     transfer.status = absl::UnknownError("under way");
   }
   const Instant until = end.process->WorldTime(deadline);
   const bool alive = end.dead_from == Instant::max() && !end.process->killed();
   if (alive) {
     const bool slow_wire = world_.dice->Chance(world_.weather->packet_slow);
-    Post(state,
-         {.from_qp = client, .to_qp = server, .run = id},
+    Post(state, {.from_qp = client, .to_qp = server, .run = id},
          std::chrono::microseconds(slow_wire ? 1'000 : 1));
     world_.scheduler->Park(state.ticket, until);
   }
@@ -197,11 +204,16 @@ void Fabric::Run(ClientQp client, ServerQp server, std::span<Transfer> batch,
   runs_.erase(id);
 }
 
-void Fabric::Post(const RunState& state, const Packet& prototype, BootClock::duration gap) {
+void Fabric::Post(const RunState& state, const Packet& prototype,
+                  BootClock::duration gap) {
   RunState& run = runs_.at(prototype.run);
   Instant sent = world_.scheduler->Now();
   for (size_t t = 0; t < state.batch.size(); ++t) {
     const Transfer& transfer = state.batch[t];
+    if (transfer.token.pushed) {
+      TakePushed(&run, &clients_.at(prototype.from_qp), t);
+      continue;
+    }
     const bool write = transfer.token.access == Access::kWrite;
     const std::string bytes = write ? Gather(transfer) : std::string();
     const uint64_t total = transfer.token.extent.size_bytes;
@@ -215,8 +227,8 @@ void Fabric::Post(const RunState& state, const Packet& prototype, BootClock::dur
       packet.sent = sent;
       sent += gap;
       // A sender that heard no answer sends again, and is done when both have arrived.
-      const bool twice =
-          !world_.weather->gated && world_.dice->Chance(world_.weather->packet_duplicated);
+      const bool twice = !world_.weather->gated &&
+                         world_.dice->Chance(world_.weather->packet_duplicated);
       run.packets_left[t] += twice ? 2 : 1;
       if (twice) PostPacket(packet);
       PostPacket(std::move(packet));
@@ -282,11 +294,10 @@ void Fabric::ArriveWrite(Packet packet, ServerEnd* end) {
                       static_cast<uint64_t>(packet.token.lease), packet.from);
   }
   if (!awaited) return;
-  world_.scheduler->After(
-      world_.weather->PacketDelay(world_.dice),
-      [this, run = packet.run, transfer = packet.transfer, status] {
-        Complete(run, transfer, status);
-      });
+  world_.scheduler->After(world_.weather->PacketDelay(world_.dice),
+                          [this, run = packet.run, transfer = packet.transfer, status] {
+                            Complete(run, transfer, status);
+                          });
 }
 
 absl::Status Fabric::Land(const Packet& packet, ServerEnd* end) {
@@ -324,9 +335,8 @@ void Fabric::ArriveRead(Packet packet, ServerEnd* end) {
   const auto back = world_.scheduler->Now() + world_.weather->PacketDelay(world_.dice);
   if (!status.ok()) {
     ++counters_.refused;
-    world_.scheduler->At(back, [this, run = packet.run, transfer = packet.transfer, status] {
-      Complete(run, transfer, status);
-    });
+    world_.scheduler->At(back, [this, run = packet.run, transfer = packet.transfer,
+                                status] { Complete(run, transfer, status); });
     return;
   }
   if (world_.dice->Chance(world_.weather->packet_corrupted)) Damage(&packet.bytes);
@@ -362,12 +372,15 @@ void Fabric::Deliver(const Packet& packet) {
 void Fabric::Complete(RunId run, size_t transfer, const absl::Status& status) {
   const auto it = runs_.find(run);
   if (it == runs_.end()) return;
-  RunState& state = it->second;
-  absl::Status& result = state.batch[transfer].status;
+  if (status.ok() && --it->second.packets_left[transfer] > 0) return;
+  Finish(&it->second, transfer, status);
+}
+
+void Fabric::Finish(RunState* run, size_t transfer, absl::Status status) {
+  absl::Status& result = run->batch[transfer].status;
   if (!absl::IsUnknown(result)) return;
-  if (status.ok() && --state.packets_left[transfer] > 0) return;
-  result = status;
-  if (--state.transfers_left == 0) world_.scheduler->Notify(state.ticket);
+  result = std::move(status);
+  if (--run->transfers_left == 0) world_.scheduler->Notify(run->ticket);
 }
 
 void Fabric::CutRun(RunId run) {
@@ -379,9 +392,9 @@ void Fabric::CutRun(RunId run) {
 
 // ---- The server's queue pairs
 
-Fabric::ServerQp Fabric::Accept(SessionId session, LaneId lane) {
+Fabric::ServerQp Fabric::Accept(SessionId session, LaneId lane, ClientQp client) {
   const ServerQp qp{++last_id_};
-  servers_[qp] = {.session = session, .lane = lane};
+  servers_[qp] = {.session = session, .lane = lane, .client = client};
   return qp;
 }
 
@@ -404,7 +417,8 @@ void Fabric::Fence(const FenceTarget& target, absl::AnyInvocable<void() &&> done
     // From the lane's own dice: the core may fence lanes in any order.
     ServerEnd& end = servers_.at(qp);
     Dice dice(static_cast<uint64_t>(qp) * 1'000 + ++end.fences);
-    const auto delay = dice.Between(BootClock::duration(1'000), world_.weather->fence_max);
+    const auto delay =
+        dice.Between(BootClock::duration(1'000), world_.weather->fence_max);
     world_.scheduler->After(delay, [this, qp, fence, scope = target.scope] {
       if (!fences_.contains(fence)) return;
       FenceNow(qp, scope);

@@ -8,9 +8,12 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "rdma/transport.h"
@@ -26,7 +29,8 @@ namespace kvasir::sim {
 // of one-sided RDMA: a block travels in packets that are late, lost, doubled or damaged;
 // one that was sent lands whatever has become of its sender, its lane's stream or its
 // lease, as long as the server's queue pair is there; and nobody looks at the token. In
-// gated weather the server's CPU copies instead, in order, and asks its Gate each time.
+// gated weather the server's CPU copies instead, in order, asks its Gate each time, and
+// sends what was granted to be read unasked.
 //
 // The client's half is as the contract of rdma/transport.h says: Run takes what has
 // completed, then looks at the deadline; after a deadline nothing more is sent from
@@ -43,11 +47,11 @@ class Fabric {
     const Process* server = nullptr;
   };
   struct Counters {
-    uint64_t landed = 0;        // packets of writes
-    uint64_t landed_late = 0;   // of which nobody waited any more
-    uint64_t cut_off = 0;       // that found no queue pair
+    uint64_t landed = 0;       // packets of writes
+    uint64_t landed_late = 0;  // of which nobody waited any more
+    uint64_t cut_off = 0;      // that found no queue pair
     uint64_t fences = 0;
-    uint64_t refused = 0;       // by the gate
+    uint64_t refused = 0;  // by the gate
   };
 
   explicit Fabric(const World& world) : world_(world) {}
@@ -72,17 +76,27 @@ class Fabric {
   struct ClientEnd {
     Process* process = nullptr;
     Instant dead_from = Instant::max();
+    // Gated: what the server has sent unasked, by lease, and with what end.
+    struct Pushed {
+      std::string bytes;
+      absl::Status refused;
+    };
+    std::map<uint64_t, Pushed> pushed;
   };
   struct ServerEnd {
     SessionId session;
     LaneId lane{};
+    ClientQp client{};
     bool reads = true;
     bool writes = true;
     uint64_t fences = 0;
-    Instant last_arrival;  // of a gated lane, which is a stream
+    Instant last_arrival;                      // of a gated lane, which is a stream
     std::map<uint64_t, std::string> received;  // gated, by lease, until it is whole
+    Instant last_push;
+    bool push_stalled = false;  // a stream that has lost something delivers no more
   };
   struct RunState {
+    ClientQp client{};
     std::span<Transfer> batch;
     std::vector<size_t> packets_left;  // of each transfer
     size_t transfers_left = 0;
@@ -112,11 +126,18 @@ class Fabric {
   void Deliver(const Packet& packet);
   void Receive(const Packet& packet, ServerEnd* end);
   void Complete(RunId run, size_t transfer, const absl::Status& status);
+  void Finish(RunState* run, size_t transfer, absl::Status status);
   void CutRun(RunId run);
   void Damage(std::string* bytes);
   void Preempt();
 
-  ServerQp Accept(SessionId session, LaneId lane);
+  // Gated only: fabric_push.cc.
+  bool Push(SessionId session, LaneId lane, std::span<ServerTransport::PushItem> items);
+  void PushPacket(ServerQp from, Token token, uint64_t offset, uint64_t size_bytes);
+  void ArrivePushed(ClientQp to, uint64_t lease, absl::StatusOr<std::string> bytes);
+  void TakePushed(RunState* run, ClientEnd* end, size_t transfer);
+
+  ServerQp Accept(SessionId session, LaneId lane, ClientQp client);
   void Fence(const FenceTarget& target, absl::AnyInvocable<void() &&> done);
   void FenceNow(ServerQp qp, FenceScope scope);
   void ReportFence(uint64_t fence);
@@ -136,6 +157,9 @@ class Fabric {
   std::map<uint64_t, FenceUnderWay> fences_;
   Counters counters_;
 };
+
+// Copies `bytes` into the transfer's slices, from byte `from` of them on.
+void Scatter(const Transfer& transfer, uint64_t from, std::string_view bytes);
 
 }  // namespace kvasir::sim
 

@@ -46,7 +46,8 @@ std::byte* TakeStack() {
 
 }  // namespace
 
-Fiber::Fiber(absl::AnyInvocable<void()> body) : body_(std::move(body)), stack_(TakeStack()) {
+Fiber::Fiber(absl::AnyInvocable<void()> body)
+    : body_(std::move(body)), stack_(TakeStack()) {
   KV_CHECK(getcontext(&own_) == 0);
   own_.uc_stack.ss_sp = stack_;
   own_.uc_stack.ss_size = kStackBytes;

@@ -20,7 +20,7 @@ namespace kvasir::sim {
 namespace {
 
 constexpr uint64_t kSeedsWithout = 500;  // within which a missing rule is noticed
-constexpr uint64_t kSeedsWith = 150;     // in which nothing is noticed otherwise
+constexpr uint64_t kSeedsWith = 300;     // in which nothing is noticed otherwise
 
 // Off while in scope.
 class Without {
@@ -70,7 +70,8 @@ TEST(Mutation, WithoutTheFenceALateWriteLandsInReusedMemory) {
 
 TEST(Mutation, WithoutS1AnEndedSessionGoesOnHoldingMemory) {
   const Without without{&rules::kS1};
-  EXPECT_TRUE(FindViolation("after the last client there are", /*damage=*/true).has_value());
+  EXPECT_TRUE(
+      FindViolation("after the last client there are", /*damage=*/true).has_value());
 }
 
 TEST(Mutation, WithoutS2AnOldTokenWritesWhereItMayNot) {

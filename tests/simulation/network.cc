@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "proto/codec.h"
 #include "tests/simulation/describe.h"
@@ -14,9 +15,30 @@ template <typename Message>
 absl::StatusOr<Message> Parse(const absl::StatusOr<std::string>& answer) {
   if (!answer.ok()) return answer.status();
   Message message;
-  if (!message.ParseFromString(*answer)) return absl::InternalError("read answer: garbled");
+  if (!message.ParseFromString(*answer))
+    return absl::InternalError("read answer: garbled");
   return message;
 }
+
+class ServerFacts final : public Oracle::Facts {
+ public:
+  ServerFacts(const Fabric* fabric, Server* server) : fabric_(fabric), server_(server) {}
+  bool CanRead(SessionId session, LaneId lane) const override {
+    return fabric_->CanRead(session, lane);
+  }
+  bool IsLive(SessionId session) const override {
+    const std::vector<KvCore::SessionView> sessions = server_->core()->sessions();
+    return std::any_of(sessions.begin(), sessions.end(),
+                       [session](const auto& view) { return view.session == session; });
+  }
+  bool IsResident(std::string_view key) const override {
+    return server_->store()->Probe(key) >= Residency::kMemory;
+  }
+
+ private:
+  const Fabric* const fabric_;
+  Server* const server_;
+};
 
 }  // namespace
 
@@ -33,8 +55,9 @@ class NetworkStream final : public ControlStream {
     if (broken_) return absl::UnavailableError("exchange: the stream has ended");
     Network* const network = network_;
     absl::StatusOr<v1::LaneResponse> answer = Parse<v1::LaneResponse>(network_->RoundTrip(
-        process_, link_, deadline,
-        [network, request](Network::Link* link) { return network->OnLane(link, request); }));
+        process_, link_, deadline, [network, request](Network::Link* link) {
+          return network->OnLane(link, request);
+        }));
     if (!answer.ok()) {
       Break();
       return answer.status();
@@ -64,7 +87,10 @@ class NetworkStream final : public ControlStream {
 class NetworkHeartbeat final : public HeartbeatStream {
  public:
   NetworkHeartbeat(Network* network, Process* process, SessionId session)
-      : network_(network), process_(process), session_(session), link_(network->NewLink()) {}
+      : network_(network),
+        process_(process),
+        session_(session),
+        link_(network->NewLink()) {}
   ~NetworkHeartbeat() override {
     Network* const network = network_;
     network_->End(link_, [network, session = session_](const Network::Link&) {
@@ -98,8 +124,8 @@ class NetworkChannel final : public ControlChannel {
   NetworkChannel(Network* network, Process* process)
       : network_(network), process_(process) {}
 
-  absl::StatusOr<v1::OpenSessionResponse> OpenSession(const v1::OpenSessionRequest& request,
-                                                      Instant deadline) override {
+  absl::StatusOr<v1::OpenSessionResponse> OpenSession(
+      const v1::OpenSessionRequest& request, Instant deadline) override {
     Server* const server = network_->world_.server;
     return Parse<v1::OpenSessionResponse>(network_->RoundTrip(
         process_, network_->NewLink(), deadline,
@@ -147,7 +173,8 @@ BootClock::duration Network::Delay() {
 }
 
 absl::StatusOr<std::string> Network::RoundTrip(Process* process, LinkId link,
-                                               Instant deadline, const AtServer& at_server) {
+                                               Instant deadline,
+                                               const AtServer& at_server) {
   if (process->killed()) return absl::UnavailableError("call: the process was killed");
   const CallId id{++last_id_};
   const Scheduler::Ticket ticket = world_.scheduler->NewTicket();
@@ -179,9 +206,8 @@ void Network::Send(LinkId link, CallId call, const AtServer& at_server) {
   const Instant arrival =
       std::max(now + Delay(), state.last_arrival + BootClock::duration(1));
   state.last_arrival = arrival;
-  world_.scheduler->At(arrival, [this, link, call, at_server] {
-    Arrive(link, call, at_server);
-  });
+  world_.scheduler->At(arrival,
+                       [this, link, call, at_server] { Arrive(link, call, at_server); });
   if (!Strikes(world_.weather->message_duplicated)) return;
   ++counters_.duplicated;
   const auto later = world_.dice->Chance(500'000)
@@ -217,9 +243,8 @@ void Network::Arrive(LinkId link, CallId call, const AtServer& at_server) {
     world_.trace->Say("answer lost");
     return;
   }
-  world_.scheduler->After(Delay(), [this, call, answer = std::move(answer)] {
-    Answer(call, answer);
-  });
+  world_.scheduler->After(
+      Delay(), [this, call, answer = std::move(answer)] { Answer(call, answer); });
 }
 
 void Network::Answer(CallId call, absl::StatusOr<std::string> answer) {
@@ -257,6 +282,8 @@ absl::StatusOr<std::string> Network::OnLane(Link* link, const v1::LaneRequest& r
     return response.SerializeAsString();
   }
   if (!link->lane_open) return absl::UnavailableError("use lane: it is not open");
+  const ServerFacts facts(world_.fabric, world_.server);
+  world_.oracle->OnRequest(request, facts);
   absl::AnyInvocable<void() &&> after_reply;
   KvCore* const core = world_.server->core();
   core->Handle(link->session, link->lane, request, &response, &after_reply);
@@ -264,10 +291,7 @@ absl::StatusOr<std::string> Network::OnLane(Link* link, const v1::LaneRequest& r
     world_.trace->Say("server, lane {}:{}", static_cast<uint64_t>(link->lane),
                       Describe(request, response));
   }
-  world_.oracle->OnAnswer(link->session, link->lane, request, response,
-                          [this](SessionId session, LaneId lane) {
-                            return world_.fabric->CanRead(session, lane);
-                          });
+  world_.oracle->OnAnswer(link->session, link->lane, request, response, facts);
   if (after_reply) std::move(after_reply)();
   return response.SerializeAsString();
 }
@@ -276,8 +300,9 @@ void Network::OpenLane(Link* link, const v1::OpenLaneRequest& open,
                        v1::LaneResponse* response) {
   const absl::StatusOr<SessionId> session = SessionId::FromBytes(open.session());
   absl::StatusOr<LaneId> lane =
-      session.ok() ? world_.server->core()->OpenLane(*session, open, response->mutable_open())
-                   : session.status();
+      session.ok()
+          ? world_.server->core()->OpenLane(*session, open, response->mutable_open())
+          : session.status();
   if (!lane.ok()) {
     ToLaneError(lane.status(), response->mutable_error());
     return;

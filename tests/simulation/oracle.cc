@@ -22,8 +22,7 @@ size_t EndUnit(uint64_t offset_bytes, uint64_t size_bytes) {
 
 }  // namespace
 
-Oracle::Oracle(const World& world)
-    : world_(world), owners_(world.arena.size() / kUnit) {}
+Oracle::Oracle(const World& world) : world_(world), owners_(world.arena.size() / kUnit) {}
 
 void Oracle::Violation(std::string what) {
   world_.trace->Say("VIOLATION: {}", what);
@@ -32,16 +31,31 @@ void Oracle::Violation(std::string what) {
 
 // ---- The control plane
 
+void Oracle::OnRequest(const v1::LaneRequest& request, const Facts& facts) {
+  first_writer_lost_.clear();
+  for (const v1::CommitItem& item : request.commit().items()) {
+    const Grant* const grant = FindLease(item.lease());
+    if (grant == nullptr || grant->replace || grant->published) continue;
+    if (facts.IsResident(grant->key)) first_writer_lost_.insert(item.lease());
+  }
+}
+
 void Oracle::OnAnswer(SessionId session, LaneId lane, const v1::LaneRequest& request,
-                      const v1::LaneResponse& response, CanRead can_read) {
-  for (const uint64_t lease : request.releases()) read_leases_.erase(lease);
+                      const v1::LaneResponse& response, const Facts& facts) {
+  for (const uint64_t lease : request.releases()) unreleased_.erase(lease);
   switch (response.response_case()) {
+    case v1::LaneResponse::kLookup:
+      OnLookup(session, request.lookup(), response.lookup());
+      break;
+    case v1::LaneResponse::kUnpinOwner:
+      DropPins(session, request.unpin_owner().owner());
+      break;
     case v1::LaneResponse::kGrantReads:
       OnReadGrants(session, lane, request.grant_reads(), response.grant_reads());
       break;
     case v1::LaneResponse::kGrantWrites:
       OnWriteGrants(session, lane, request.grant_writes(), response.grant_writes(),
-                    can_read);
+                    facts);
       break;
     case v1::LaneResponse::kCommit:
       OnCommits(request.commit(), response.commit());
@@ -50,7 +64,7 @@ void Oracle::OnAnswer(SessionId session, LaneId lane, const v1::LaneRequest& req
       OnAborts(session, lane, request.abort());
       break;
     case v1::LaneResponse::kRelease:
-      for (const uint64_t lease : request.release().leases()) read_leases_.erase(lease);
+      for (const uint64_t lease : request.release().leases()) unreleased_.erase(lease);
       break;
     case v1::LaneResponse::kRemove:
       for (const std::string& key : request.remove().keys()) EndCurrent(key);
@@ -64,8 +78,39 @@ void Oracle::OnRestart() {
   for (Grant& grant : grants_) grant.state = State::kFreed;
   std::fill(owners_.begin(), owners_.end(), std::nullopt);
   by_lease_.clear();
-  read_leases_.clear();
+  reads_by_lease_.clear();
+  unreleased_.clear();
+  pins_.clear();
   while (!current_.empty()) EndCurrent(std::string(current_.begin()->first));
+}
+
+void Oracle::OnLookup(SessionId session, const v1::LookupRequest& request,
+                      const v1::LookupResponse& response) {
+  const auto ttl = std::chrono::milliseconds(request.pin_ttl_ms());
+  const Instant until = world_.scheduler->Now() + ttl - ttl / 500 - kLeaseMargin;
+  for (int i = 0; i < request.keys_size(); ++i) {
+    const std::string& key = request.keys(i);
+    if (response.residency()[i] < v1::RESIDENCY_MEMORY) {
+      EndCurrent(key);
+      continue;
+    }
+    const auto current = current_.find(key);
+    if (current == current_.end()) {
+      Violation(fmt::format("lookup found {}, which is not there", key));
+      continue;
+    }
+    const bool within = static_cast<uint32_t>(i) < response.prefix_count();
+    if (request.pin_owner().empty() || (!within && !request.pin_all())) continue;
+    Pin& pin = pins_[{session.ToBytes(), request.pin_owner(), key}];
+    pin = {.grant = current->second, .until = std::max(pin.until, until)};
+  }
+}
+
+void Oracle::DropPins(SessionId session, std::string_view owner) {
+  std::erase_if(pins_, [&](const auto& entry) {
+    return std::get<0>(entry.first) == session.ToBytes() &&
+           std::get<1>(entry.first) == owner;
+  });
 }
 
 void Oracle::OnReadGrants(SessionId session, LaneId lane,
@@ -78,6 +123,7 @@ void Oracle::OnReadGrants(SessionId session, LaneId lane,
   for (int i = 0; i < response.grants_size(); ++i) {
     const std::string& key = request.keys(i);
     const v1::ReadGrant& granted = response.grants(i);
+    pins_.erase({session.ToBytes(), request.unpin_owner(), key});
     if (granted.outcome() == v1::KEY_OUTCOME_MISS) EndCurrent(key);
     if (granted.outcome() != v1::KEY_OUTCOME_OK) continue;
     OnReadGrant({.session = session, .lane = lane, .until = until}, key, granted);
@@ -100,15 +146,15 @@ void Oracle::OnReadGrant(const ReadLease& holder, const std::string& key,
     Violation(fmt::format("read grant {} of {}: version {} is not the current one",
                           granted.lease(), key, grant->version));
   }
-  ReadLease& lease = read_leases_[granted.lease()];
+  ReadLease& lease = reads_by_lease_[granted.lease()];
   lease = holder;
   lease.grant = *owner;
-  reads_by_token_[granted.token()] = lease;
+  unreleased_.insert(granted.lease());
 }
 
 void Oracle::OnWriteGrants(SessionId session, LaneId lane,
                            const v1::GrantWritesRequest& request,
-                           const v1::GrantWritesResponse& response, CanRead can_read) {
+                           const v1::GrantWritesResponse& response, const Facts& facts) {
   for (int i = 0; i < response.grants_size(); ++i) {
     const v1::WriteGrant& granted = response.grants(i);
     if (granted.outcome() != v1::KEY_OUTCOME_OK || granted.lease() == 0) continue;
@@ -117,15 +163,16 @@ void Oracle::OnWriteGrants(SessionId session, LaneId lane,
                        .session = session,
                        .lane = lane,
                        .extent = {RegionId{granted.region()}, granted.offset_bytes(),
-                                  request.writes(i).size_bytes()}});
+                                  request.writes(i).size_bytes()},
+                       .replace = request.replace()});
     by_token_[granted.token()] = index;
     by_lease_[granted.lease()] = index;
     ++seen_.grants;
-    GiveMemoryTo(index, can_read);
+    GiveMemoryTo(index, facts);
   }
 }
 
-void Oracle::GiveMemoryTo(size_t index, CanRead can_read) {
+void Oracle::GiveMemoryTo(size_t index, const Facts& facts) {
   const Extent& extent = grants_[index].extent;
   const size_t end = EndUnit(extent.offset_bytes, extent.size_bytes);
   for (size_t unit = FirstUnit(extent.offset_bytes); unit < end; ++unit) {
@@ -137,7 +184,7 @@ void Oracle::GiveMemoryTo(size_t index, CanRead can_read) {
         EndCurrent(std::string(before.key));
       }
       if (std::exchange(before.state, State::kFreed) == State::kPublished) {
-        CheckLeasesOn(*owner, can_read);
+        CheckLeasesOn(*owner, facts);
       }
       ++seen_.reuses;
     }
@@ -146,12 +193,20 @@ void Oracle::GiveMemoryTo(size_t index, CanRead can_read) {
 }
 
 // The memory of `grant` has just been given to another.
-void Oracle::CheckLeasesOn(size_t grant, CanRead can_read) {
-  for (const auto& [id, lease] : read_leases_) {
+void Oracle::CheckLeasesOn(size_t grant, const Facts& facts) {
+  for (const uint64_t id : unreleased_) {
+    const ReadLease& lease = reads_by_lease_.at(id);
     if (lease.grant != grant || world_.scheduler->Now() >= lease.until) continue;
-    if (!can_read(lease.session, lease.lane)) continue;
+    if (!facts.CanRead(lease.session, lease.lane)) continue;
     Violation(fmt::format("memory at {} given away under read lease {} of {}",
                           grants_[grant].extent.offset_bytes, id, grants_[grant].key));
+  }
+  for (const auto& [name, pin] : pins_) {
+    if (pin.grant != grant || world_.scheduler->Now() >= pin.until) continue;
+    if (!facts.IsLive(*SessionId::FromBytes(std::get<0>(name)))) continue;
+    Violation(fmt::format("memory at {} given away under a pin of {} on {}",
+                          grants_[grant].extent.offset_bytes, std::get<1>(name),
+                          grants_[grant].key));
   }
 }
 
@@ -160,7 +215,8 @@ Oracle::Grant* Oracle::FindLease(uint64_t lease) {
   return it == by_lease_.end() ? nullptr : &grants_[it->second];
 }
 
-void Oracle::OnCommits(const v1::CommitRequest& request, const v1::CommitResponse& response) {
+void Oracle::OnCommits(const v1::CommitRequest& request,
+                       const v1::CommitResponse& response) {
   for (int i = 0; i < response.outcomes_size(); ++i) {
     const uint64_t lease = request.items(i).lease();
     Grant* const grant = FindLease(lease);
@@ -168,13 +224,19 @@ void Oracle::OnCommits(const v1::CommitRequest& request, const v1::CommitRespons
       case v1::KEY_OUTCOME_OK:
         if (grant != nullptr && grant->published) break;  // the same commit again
         if (grant == nullptr || grant->state != State::kOpen) {
-          Violation(fmt::format("commit of lease {}, which is over, was accepted", lease));
+          Violation(
+              fmt::format("commit of lease {}, which is over, was accepted", lease));
         } else {
+          if (first_writer_lost_.contains(lease)) {
+            Violation(
+                fmt::format("put of {} won over a block that was there", grant->key));
+          }
           Publish(by_lease_.at(lease));
         }
         break;
       case v1::KEY_OUTCOME_EXISTS:
-        if (grant != nullptr && grant->state == State::kOpen) grant->state = State::kFreed;
+        if (grant != nullptr && grant->state == State::kOpen)
+          grant->state = State::kFreed;
         break;
       default:
         break;
@@ -241,18 +303,17 @@ void Oracle::OnWriteLands(const Token& token, uint64_t from, uint64_t size_bytes
   for (size_t u = FirstUnit(offset); u < EndUnit(offset, size_bytes); ++u) {
     if (owners_.at(u) == it->second && grant.state == State::kOpen) continue;
     const bool reused = owners_.at(u) != it->second;
-    Violation(fmt::format("a write of {} landed at {} in {} memory", grant.key, offset,
-                          reused ? "reused"
-                                 : (grant.state == State::kPublished ? "published"
-                                                                     : "freed")));
+    Violation(fmt::format(
+        "a write of {} landed at {} in {} memory", grant.key, offset,
+        reused ? "reused" : (grant.state == State::kPublished ? "published" : "freed")));
     return;
   }
 }
 
 void Oracle::OnReadFetches(const Token& token, uint64_t from, uint64_t size_bytes) {
-  const auto it = reads_by_token_.find(token.sealed);
-  if (it == reads_by_token_.end()) {
-    Violation("a read fetched under a token that nobody was given");
+  const auto it = reads_by_lease_.find(static_cast<uint64_t>(token.lease));
+  if (it == reads_by_lease_.end()) {
+    Violation("a read fetched under a lease that nobody was given");
     return;
   }
   const ReadLease& lease = it->second;

@@ -5,13 +5,14 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "base/extent.h"
 #include "base/ids.h"
 #include "kvasir/v1/kv.pb.h"
@@ -28,7 +29,9 @@ namespace kvasir::sim {
 //
 // A hit must be a version that was published under its key, whole, and that was current
 // at some moment of the get. A packet may only land in memory whose grant is open. A
-// lease that a client can still use is never broken.
+// lease that a client can still use is never broken, nor a pin of a live session. What a
+// lookup or a grant to read finds is what was published last; a put that does not
+// replace never wins over a block that is there.
 class Oracle {
  public:
   struct World {
@@ -39,11 +42,21 @@ class Oracle {
   };
   explicit Oracle(const World& world);
 
-  // The control plane, as the server answers. `can_read` tells whether bytes can still
-  // flow on a lane.
-  using CanRead = absl::FunctionRef<bool(SessionId session, LaneId lane)>;
+  // What the oracle cannot know from watching alone.
+  class Facts {
+   public:
+    virtual ~Facts() = default;
+    // Bytes can still flow on the lane.
+    virtual bool CanRead(SessionId session, LaneId lane) const = 0;
+    virtual bool IsLive(SessionId session) const = 0;
+    // Committed and not evicted.
+    virtual bool IsResident(std::string_view key) const = 0;
+  };
+
+  // The control plane: just before the server handles a request, and once it has.
+  void OnRequest(const v1::LaneRequest& request, const Facts& facts);
   void OnAnswer(SessionId session, LaneId lane, const v1::LaneRequest& request,
-                const v1::LaneResponse& response, CanRead can_read);
+                const v1::LaneResponse& response, const Facts& facts);
   void OnRestart();
 
   // The data plane, just before the bytes move. `from` and `size_bytes` are within the
@@ -75,6 +88,7 @@ class Oracle {
     SessionId session;
     LaneId lane{};
     Extent extent;
+    bool replace = false;
     State state = State::kOpen;
     bool published = false;  // and perhaps freed since
     uint64_t version = 0;    // once published
@@ -85,37 +99,50 @@ class Oracle {
     size_t grant = 0;
     Instant until;  // no client trusts it for longer
   };
+  struct Pin {
+    size_t grant = 0;
+    Instant until;
+  };
+  // Session, owner, key.
+  using PinName = std::tuple<std::string, std::string, std::string>;
   struct Visibility {
     bool published = false;
     Instant ended = Instant::max();
   };
 
+  void OnLookup(SessionId session, const v1::LookupRequest& request,
+                const v1::LookupResponse& response);
+  void DropPins(SessionId session, std::string_view owner);
   void OnReadGrants(SessionId session, LaneId lane, const v1::GrantReadsRequest& request,
                     const v1::GrantReadsResponse& response);
   void OnReadGrant(const ReadLease& holder, const std::string& key,
                    const v1::ReadGrant& granted);
-  void OnWriteGrants(SessionId session, LaneId lane, const v1::GrantWritesRequest& request,
-                     const v1::GrantWritesResponse& response, CanRead can_read);
+  void OnWriteGrants(SessionId session, LaneId lane,
+                     const v1::GrantWritesRequest& request,
+                     const v1::GrantWritesResponse& response, const Facts& facts);
   void OnCommits(const v1::CommitRequest& request, const v1::CommitResponse& response);
   void OnAborts(SessionId session, LaneId lane, const v1::AbortRequest& request);
   void Publish(size_t index);
   void EndCurrent(const std::string& key);
-  void GiveMemoryTo(size_t grant, CanRead can_read);
-  void CheckLeasesOn(size_t grant, CanRead can_read);
+  void GiveMemoryTo(size_t grant, const Facts& facts);
+  void CheckLeasesOn(size_t grant, const Facts& facts);
   Visibility& VisibilityOf(uint64_t version);
   Grant* FindLease(uint64_t lease);
 
   const World world_;
   std::vector<Grant> grants_;
-  std::vector<std::optional<size_t>> owners_;  // of each unit of the arena
-  std::unordered_map<std::string, size_t> by_token_;           // writes
-  std::unordered_map<std::string, ReadLease> reads_by_token_;
-  std::unordered_map<uint64_t, size_t> by_lease_;     // of this boot, writes
-  std::map<uint64_t, ReadLease> read_leases_;         // of this boot, by lease
+  std::vector<std::optional<size_t>> owners_;         // of each unit of the arena
+  std::unordered_map<std::string, size_t> by_token_;  // writes
+  // Of this boot.
+  std::unordered_map<uint64_t, size_t> by_lease_;  // writes
+  std::unordered_map<uint64_t, ReadLease> reads_by_lease_;
+  std::set<uint64_t> unreleased_;  // of those
+  std::map<PinName, Pin> pins_;
+  std::set<uint64_t> first_writer_lost_;  // leases on keys that have a block already
   // The grant whose block each key names. Two grants may hold one version: a put that
   // was tried again after its session was lost.
   std::unordered_map<std::string, size_t> current_;
-  std::vector<Visibility> visibility_;                // by version
+  std::vector<Visibility> visibility_;  // by version
   std::vector<std::string> violations_;
   Seen seen_;
 };

@@ -51,6 +51,7 @@ class Server {
   uint64_t boot() const { return boots_; }
   // REQUIRES: up().
   KvCore* core() { return &boot_->core; }
+  BlockStore* store() { return &boot_->store; }
   const Process& process() const { return *world_.process; }
 
   // What is held of the arena and why, for people; empty if nothing is but published

@@ -70,6 +70,8 @@ class World {
   void RunWhile(const std::function<bool()>& condition);
   void StartClients();
   void RestartSometimes();
+  void StopOnceDrained(Instant patience);
+  void StopAndStart();
   void PauseSometimes();
   Process::Options ClientProcess(size_t index);
 
@@ -137,40 +139,59 @@ Process::Options World::ClientProcess(size_t index) {
 void World::StartClients() {
   for (size_t i = 1; i <= weather_.clients; ++i) {
     processes_.push_back(std::make_unique<Process>(&scheduler_, ClientProcess(i)));
-    clients_.push_back(std::make_unique<Client>(Client::World{.scheduler = &scheduler_,
-                                                              .dice = &dice_,
-                                                              .trace = &trace_,
-                                                              .oracle = &oracle_,
-                                                              .values = &values_,
-                                                              .weather = &weather_,
-                                                              .fabric = &fabric_,
-                                                              .network = &network_,
-                                                              .counters = &report_.clients},
-                                                processes_.back().get()));
+    clients_.push_back(
+        std::make_unique<Client>(Client::World{.scheduler = &scheduler_,
+                                               .dice = &dice_,
+                                               .trace = &trace_,
+                                               .oracle = &oracle_,
+                                               .values = &values_,
+                                               .weather = &weather_,
+                                               .fabric = &fabric_,
+                                               .network = &network_,
+                                               .counters = &report_.clients},
+                                 processes_.back().get()));
     clients_.back()->Start();
   }
 }
 
 void World::RestartSometimes() {
-  if (weather_.server_restart_every == BootClock::duration(0)) return;
-  scheduler_.After(dice_.Between(weather_.server_restart_every / 2,
-                                 weather_.server_restart_every * 2),
-                   [this] {
-                     if (!trouble_) return;
-                     server_.Crash();
-                     ++report_.restarts;
-                     scheduler_.After(dice_.Between(milliseconds(1), milliseconds(500)),
-                                      [this] {
-                                        server_.Start();
-                                        RestartSometimes();
-                                      });
-                   });
+  const BootClock::duration every = weather_.server_restart_every;
+  if (every == BootClock::duration(0)) return;
+  scheduler_.After(dice_.Between(every / 2, every * 2), [this] {
+    if (!trouble_) return;
+    if (dice_.Chance(400'000)) {
+      trace_.Say("server drains");
+      server_.core()->BeginDrain();
+      StopOnceDrained(scheduler_.Now() + seconds(5));
+    } else {
+      StopAndStart();
+    }
+  });
+}
+
+// As on SIGTERM, with SIGKILL at `patience`.
+void World::StopOnceDrained(Instant patience) {
+  if (scheduler_.Now() >= patience || server_.core()->drained()) {
+    StopAndStart();
+    return;
+  }
+  scheduler_.After(milliseconds(50), [this, patience] { StopOnceDrained(patience); });
+}
+
+void World::StopAndStart() {
+  server_.Crash();
+  ++report_.restarts;
+  scheduler_.After(dice_.Between(milliseconds(1), milliseconds(500)), [this] {
+    server_.Start();
+    RestartSometimes();
+  });
 }
 
 void World::PauseSometimes() {
   if (weather_.server_pause_every == BootClock::duration(0)) return;
   scheduler_.After(
-      dice_.Between(weather_.server_pause_every / 2, weather_.server_pause_every * 2), [this] {
+      dice_.Between(weather_.server_pause_every / 2, weather_.server_pause_every * 2),
+      [this] {
         if (!trouble_) return;
         trace_.Say("server is paused");
         server_process_.Pause(dice_.Between(milliseconds(1), milliseconds(2'000)));
@@ -182,7 +203,8 @@ void World::RunWhile(const std::function<bool()>& condition) {
   const Instant longest = scheduler_.Now() + kLongest;
   while (condition()) {
     const bool ran = scheduler_.RunOne();
-    if (ran && scheduler_.Now() < longest && scheduler_.events_run() < kEventsMax) continue;
+    if (ran && scheduler_.Now() < longest && scheduler_.events_run() < kEventsMax)
+      continue;
     fmt::print(stderr, "seed {} is stuck, {} fibers wait\n{}", report_.options.seed,
                scheduler_.fibers(), trace_.lines());
     KV_CHECK(false);
@@ -197,12 +219,13 @@ void World::Run() {
   RunWhile([this] { return scheduler_.fibers() > 0 || !server_.up(); });
   trouble_ = false;
   network_.CalmDown();
-  RunWhile([this] { return !server_.up(); });
   const Instant end = scheduler_.Now() + kQuiet;
-  RunWhile([this, end] { return scheduler_.Now() < end; });
+  RunWhile([this, end] { return scheduler_.Now() < end || !server_.up(); });
   if (const std::string left = server_.Leftovers(); !left.empty()) {
     oracle_.Violation("31 seconds after the last client there are: " + left);
   }
+  server_.core()->BeginDrain();
+  if (!server_.core()->drained()) oracle_.Violation("an idle server is not drained");
 }
 
 Report World::Finish() {
@@ -213,8 +236,9 @@ Report World::Finish() {
   report_.network = network_.counters();
   report_.oracle = oracle_.seen();
   server_.AddStats(&report_.core);
-  report_.fingerprint = dice_.Next() ^ report_.events ^
-                        static_cast<uint64_t>(scheduler_.Now().time_since_epoch().count());
+  report_.fingerprint =
+      dice_.Next() ^ report_.events ^
+      static_cast<uint64_t>(scheduler_.Now().time_since_epoch().count());
   return std::move(report_);
 }
 
@@ -276,22 +300,24 @@ void Report::Add(const Report& other) {
 
 std::string Report::Summary() const {
   std::string text = fmt::format(
-      "{} events, {} restarts, {} kills, {} pauses, {} sessions, {} lanes\n", events, restarts,
-      clients.kills, clients.pauses, clients.sessions, clients.lanes);
+      "{} events, {} restarts, {} kills, {} pauses, {} sessions, {} lanes\n", events,
+      restarts, clients.kills, clients.pauses, clients.sessions, clients.lanes);
   text += fmt::format(
       "gets: {} hits, {} absent, {} late, {} checksum, {} size, {} node down\n",
-      clients.Gets(Outcome::kOk), clients.Gets(Outcome::kAbsent), clients.Gets(Outcome::kLate),
-      clients.Gets(Outcome::kChecksum), clients.Gets(Outcome::kSize),
-      clients.Gets(Outcome::kNodeDown));
+      clients.Gets(Outcome::kOk), clients.Gets(Outcome::kAbsent),
+      clients.Gets(Outcome::kLate), clients.Gets(Outcome::kChecksum),
+      clients.Gets(Outcome::kSize), clients.Gets(Outcome::kNodeDown));
   text += fmt::format(
-      "puts: {} stored, {} exist, {} in progress, {} refused, {} late, {} checksum, {} node "
+      "puts: {} stored, {} exist, {} in progress, {} refused, {} late, {} checksum, {} "
+      "node "
       "down, {} retried\n",
       clients.Puts(Outcome::kOk), clients.Puts(Outcome::kExists),
       clients.Puts(Outcome::kInProgress), clients.Puts(Outcome::kRefused),
       clients.Puts(Outcome::kLate), clients.Puts(Outcome::kChecksum),
       clients.Puts(Outcome::kNodeDown), clients.put_retries);
   text += fmt::format(
-      "memory: {} grants, {} published, {} reuses; packets: {} landed, {} of them late, {} "
+      "memory: {} grants, {} published, {} reuses; packets: {} landed, {} of them late, "
+      "{} "
       "cut off, {} refused; {} fences\n",
       oracle.grants, oracle.published, oracle.reuses, fabric.landed, fabric.landed_late,
       fabric.cut_off, fabric.refused, fabric.fences);
@@ -299,8 +325,8 @@ std::string Report::Summary() const {
       "messages: {} lost, {} twice, {} resets; expired: {} reads, {} writes, {} pins, {} "
       "sessions; refused {} requests, {} commits by checksum\n",
       network.lost, network.duplicated, network.resets, core.expired_reads,
-      core.expired_writes, core.expired_pins, core.expired_sessions, core.refused_requests,
-      core.commit_checksum_failures);
+      core.expired_writes, core.expired_pins, core.expired_sessions,
+      core.refused_requests, core.commit_checksum_failures);
   return text;
 }
 

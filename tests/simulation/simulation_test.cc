@@ -28,7 +28,8 @@ Report SimulateAll() {
   Report sum;
   const std::optional<uint64_t> only = NumberFromEnvironment("KVASIR_SIM_SEED");
   const uint64_t count = NumberFromEnvironment("KVASIR_SIM_SEEDS").value_or(kSeeds);
-  const uint64_t first = only.value_or(NumberFromEnvironment("KVASIR_SIM_FIRST").value_or(1));
+  const uint64_t first =
+      only.value_or(NumberFromEnvironment("KVASIR_SIM_FIRST").value_or(1));
   const uint64_t last = only.value_or(first + count - 1);
   for (uint64_t seed = first; seed <= last && !::testing::Test::HasFailure(); ++seed) {
     const Report report = Simulate({.seed = seed, .trace = only.has_value()});

@@ -70,10 +70,11 @@ absl::Status TokenPut::Grant(OpenedLane* on, Instant deadline) {
   if (grant.outcome() != v1::KEY_OUTCOME_OK || grant.lease() == 0) {
     return absl::AbortedError("put: not granted");
   }
-  token_ = {.lease = LeaseId{grant.lease()},
-            .extent = {RegionId{grant.region()}, grant.offset_bytes(), block_.bytes.size()},
-            .access = Access::kWrite,
-            .sealed = grant.token()};
+  token_ = {
+      .lease = LeaseId{grant.lease()},
+      .extent = {RegionId{grant.region()}, grant.offset_bytes(), block_.bytes.size()},
+      .access = Access::kWrite,
+      .sealed = grant.token()};
   const std::chrono::nanoseconds ttl =
       std::chrono::milliseconds(response.grant_writes().ttl_ms());
   lease_deadline_ = sent + ttl - ttl * kLeaseDriftPerMille / 1000 - kLeaseMargin;

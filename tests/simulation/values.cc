@@ -58,9 +58,9 @@ std::optional<uint64_t> Values::Recognize(std::span<const std::byte> bytes) cons
   }
   if (header.version == 0 || header.version > values_.size()) return std::nullopt;
   if (SizeOf(header.version) != bytes.size()) return std::nullopt;
-  const bool whole = std::memcmp(bytes.data() + sizeof header,
-                                 BodyOf(header.version) + sizeof header,
-                                 bytes.size() - sizeof header) == 0;
+  const bool whole =
+      std::memcmp(bytes.data() + sizeof header, BodyOf(header.version) + sizeof header,
+                  bytes.size() - sizeof header) == 0;
   return whole ? std::optional(header.version) : std::nullopt;
 }
 

@@ -21,7 +21,8 @@ void DrawSizes(Dice* dice, Weather* weather) {
   weather->block_bytes_max = size_t{1024} << dice->Between(0, 4);
   weather->gated = dice->Chance(250'000);
   // Often so short that one slow packet outlives it.
-  weather->lease_ttl = milliseconds(dice->Between(150, dice->Chance(500'000) ? 400 : 2'000));
+  weather->lease_ttl =
+      milliseconds(dice->Between(150, dice->Chance(500'000) ? 400 : 2'000));
   weather->session_silence = milliseconds(dice->Between(300, 3'000));
   weather->reaper_interval = milliseconds(dice->Between(20, 200));
   weather->fence_max = milliseconds(dice->Between(1, 2'000));
@@ -57,9 +58,11 @@ Weather Weather::Draw(Dice* dice) {
   weather.client_paused = Trouble(dice, 40'000);
   weather.client_killed = Trouble(dice, 10'000);
   const bool restarts = dice->Chance(250'000);
-  weather.server_restart_every = restarts ? milliseconds(dice->Between(300, 6'000)) : seconds(0);
+  weather.server_restart_every =
+      restarts ? milliseconds(dice->Between(300, 6'000)) : seconds(0);
   const bool pauses = dice->Chance(250'000);
-  weather.server_pause_every = pauses ? milliseconds(dice->Between(300, 6'000)) : seconds(0);
+  weather.server_pause_every =
+      pauses ? milliseconds(dice->Between(300, 6'000)) : seconds(0);
   return weather;
 }
 
