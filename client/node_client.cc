@@ -46,6 +46,12 @@ void Fill(const absl::Status& status, std::span<KeyResult> results) {
   }
 }
 
+// Each failed attempt is followed by a pause.
+Breaker::Options ReconnectOptions(Breaker::Options options) {
+  options.failures_to_open = 1;
+  return options;
+}
+
 // Runs `part(offset, count)` for each stretch of at most kMaxKeysPerCall keys.
 void InParts(size_t keys, absl::FunctionRef<void(size_t offset, size_t count)> part) {
   for (size_t offset = 0; offset < keys; offset += kMaxKeysPerCall) {
@@ -79,6 +85,7 @@ NodeClient::NodeClient(const Options& options, std::unique_ptr<NodeChannel> chan
       clock_(clock),
       counters_(counters),
       breaker_(options.breaker),
+      reconnect_(ReconnectOptions(options.breaker)),
       next_op_id_(options.seed),
       pool_(
           options.lanes_max,
@@ -95,8 +102,9 @@ absl::Status NodeClient::Connect(Instant deadline) {
   absl::Status status = TryConnect(deadline);
   if (status.ok()) {
     breaker_.OnSuccess();
+    reconnect_.OnSuccess();
   } else {
-    breaker_.OnFailure(clock_->Now());
+    reconnect_.OnFailure(clock_->Now());
   }
   return status;
 }
@@ -192,9 +200,10 @@ void NodeClient::Step() {
   const Instant now = clock_->Now();
   // A call may have learnt that the session is gone.
   if (session_.has_value() && !pool_.serving()) EndSession("the node dropped the session");
-  if (session_.has_value() && now >= session_->next_beat) Beat(now);
-  if (!session_.has_value() && breaker_.Admit(now)) {
-    // What failed is in the breaker; the next Step tries again.
+  const bool suspect = suspect_.exchange(false, std::memory_order_relaxed);
+  if (session_.has_value() && (suspect || now >= session_->next_beat)) Beat(now);
+  if (!session_.has_value() && reconnect_.Admit(now)) {
+    // What failed makes a pause; a later Step tries again.
     Connect(now + options_.reconnect_timeout).IgnoreError();
   }
   pool_.FlushIdle(kReleaseIdle, clock_->Now() + kReleaseTimeout);
@@ -262,6 +271,7 @@ void NodeClient::Report(const absl::Status& status, bool lane_usable, bool patie
     pool_.StopTerm(term);
   } else if ((absl::IsUnavailable(status) && !has_reason) ||
              (patient && (absl::IsDeadlineExceeded(status) || !lane_usable))) {
+    suspect_.store(true, std::memory_order_relaxed);
     breaker_.OnFailure(clock_->Now());
   } else if (lane_usable) {
     breaker_.OnSuccess();

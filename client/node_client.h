@@ -28,8 +28,9 @@
 
 namespace kvasir {
 
-// One node as the client sees it: a session that Step keeps alive and opens anew, its
-// lanes, and the breaker that answers for a node that does not. A batch runs on the
+// One node as the client sees it: a session that Step keeps alive and opens anew (at once,
+// then after growing pauses), its lanes, and the breaker that answers for a node that does
+// not. A batch runs on the
 // caller's thread; without a session, or with the breaker open, it is answered at once
 // and without I/O.
 //
@@ -64,7 +65,7 @@ class NodeClient {
   // does and no transport works.
   absl::Status Connect(Instant deadline);
   // Sends heartbeats and releases that are due; opens a new session if there is none and
-  // the breaker admits a probe. Waits for the node at most reconnect_timeout, or as long
+  // the last attempt was long enough ago. Waits for the node at most reconnect_timeout, or as long
   // as its silence is no reason to give it up.
   void Step();
   // Ends the session. Batches under way return; later ones find no node.
@@ -131,7 +132,11 @@ class NodeClient {
   const Clock* const clock_;
   Counters* const counters_;
 
-  Breaker breaker_;
+  Breaker breaker_;    // of calls
+  Breaker reconnect_;  // of attempts to open a session
+  // A call found the node gone; Step asks the session's heartbeat at once. Relaxed: a
+  // Step that sees it late is the next Step.
+  std::atomic<bool> suspect_{false};
   RetryBudget budget_;
   std::atomic<uint64_t> next_op_id_;
   // A TransportKind, or kNoTransport. Relaxed: for people to look at.

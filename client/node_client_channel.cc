@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <utility>
 
@@ -18,9 +19,10 @@
 namespace kvasir {
 namespace {
 
-// A node that comes back is noticed within about a second, whatever the breaker does.
+// Between attempts that gRPC makes by itself.
 constexpr int kReconnectMinMs = 100;
 constexpr int kReconnectMaxMs = 1'000;
+constexpr std::chrono::milliseconds kReconnectPatience{250};
 
 std::shared_ptr<grpc::Channel> MakeChannel(const NodeChannelOptions& options) {
   grpc::ChannelArguments arguments;
@@ -91,6 +93,7 @@ class GrpcNodeChannel final : public NodeChannel {
 
   absl::StatusOr<v1::OpenSessionResponse> OpenSession(const v1::OpenSessionRequest& request,
                                                       Instant deadline) override {
+    if (absl::Status status = AwaitConnection(deadline); !status.ok()) return status;
     v1::OpenSessionResponse response;
     absl::Status status = Call(kv_stubs_.front().get(), &v1::KvService::Stub::OpenSession,
                                request, &response, deadline);
@@ -150,6 +153,30 @@ class GrpcNodeChannel final : public NodeChannel {
   }
 
  private:
+  // Connects now: gRPC would answer from its last failure until its own pause is over,
+  // and so miss a server that has just come back. Unavailable as soon as an attempt
+  // fails.
+  absl::Status AwaitConnection(Instant deadline) {
+    grpc::Channel& channel = *channels_.front();
+    grpc_connectivity_state state = channel.GetState(/*try_to_connect=*/true);
+    Instant give_up = deadline;
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) {
+      grpc::experimental::ChannelResetConnectionBackoff(&channel);
+      // A second failure may not show as a change of state.
+      give_up = std::min(deadline, clock_->Now() + kReconnectPatience);
+    }
+    while (state != GRPC_CHANNEL_READY) {
+      if (!channel.WaitForStateChange(state, ToGrpcDeadline(*clock_, give_up))) {
+        return absl::UnavailableError("connect to node: no answer");
+      }
+      state = channel.GetState(/*try_to_connect=*/true);
+      if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
+        return absl::UnavailableError("connect to node: connection refused or lost");
+      }
+    }
+    return absl::OkStatus();
+  }
+
   template <typename Stub, typename Request, typename Response>
   absl::Status Call(Stub* stub,
                     grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,

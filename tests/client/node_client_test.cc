@@ -144,9 +144,21 @@ TEST_F(NodeClientTest, ALostHeartbeatEndsTheSessionAndStepOpensAnother) {
   node_.session_status = absl::OkStatus();
   node_.epoch = 2;
   client_->Step();
+  EXPECT_EQ(node_.sessions_opened, 1);  // The attempt that failed makes a pause.
+  node_.clock.Advance(milliseconds(250));
+  client_->Step();
   EXPECT_EQ(Get("k"), Outcome::kOk);
   EXPECT_EQ(node_.sessions_opened, 2);
   EXPECT_EQ(counters_.Read().reconnects, 1u);
+}
+
+TEST_F(NodeClientTest, ACallThatFoundTheNodeGoneMakesStepAskAtOnce) {
+  Connect();
+  node_.on_request = [](const v1::LaneRequest&) { return absl::UnavailableError("reset"); };
+  EXPECT_EQ(Get("k"), Outcome::kNodeDown);
+  EXPECT_EQ(node_.beats, 1);
+  client_->Step();
+  EXPECT_EQ(node_.beats, 2);
 }
 
 TEST_F(NodeClientTest, ASessionThatTheNodeForgotIsOpenedAnew) {
