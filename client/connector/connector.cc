@@ -55,6 +55,12 @@ class AllocatingSink final : public Sink {
   size_t failures_ = 0;
 };
 
+std::optional<std::chrono::milliseconds> Soonest(
+    const CallOptions& call, std::optional<std::chrono::milliseconds> usual) {
+  if (!call.timeout.has_value()) return usual;
+  return usual.has_value() ? std::min(*call.timeout, *usual) : call.timeout;
+}
+
 bool IsStored(const absl::Status& status) {
   return status.ok() || absl::IsAlreadyExists(status) || absl::IsAborted(status);
 }
@@ -74,15 +80,19 @@ absl::StatusOr<std::unique_ptr<MemoryHandle>> Connector::Register(
 }
 
 LookupResult Connector::Look(std::span<const std::string_view> keys,
-                             std::string_view pin_owner,
-                             std::chrono::milliseconds pin_ttl) {
+                             const Pinning& pinning, const CallOptions& call) {
   LookupOptions options;
-  options.timeout = options_.lookup_timeout;
-  if (pin_ttl.count() > 0) {
-    options.pin_owner = pin_owner;
-    options.pin_ttl = pin_ttl;
+  options.timeout = Soonest(call, options_.lookup_timeout);
+  if (pinning.ttl.count() > 0) {
+    options.pin_owner = pinning.owner;
+    options.pin_ttl = pinning.ttl;
+    options.pin_all = pinning.all;
   }
   return client_->Lookup(StorageKeys(keys).views(), options);
+}
+
+Connector::Pinning Connector::ContainsLease(bool all) const {
+  return {.owner = contains_owner_, .ttl = options_.contains_lease, .all = all};
 }
 
 bool Connector::ExistsSync(std::string_view key) {
@@ -90,25 +100,20 @@ bool Connector::ExistsSync(std::string_view key) {
 }
 
 size_t Connector::BatchedContains(std::span<const std::string_view> keys) {
-  return Look(keys, contains_owner_, options_.contains_lease).prefix_count;
+  return Look(keys, ContainsLease(/*all=*/false), {}).prefix_count;
 }
 
 std::vector<bool> Connector::BatchedContainsBitmap(
     std::span<const std::string_view> keys) {
-  LookupOptions options;
-  options.timeout = options_.lookup_timeout;
-  if (options_.contains_lease.count() > 0) {
-    options.pin_owner = contains_owner_;
-    options.pin_ttl = options_.contains_lease;
-    options.pin_all = true;
-  }
-  return client_->Lookup(StorageKeys(keys).views(), options).present;
+  return Look(keys, ContainsLease(/*all=*/true), {}).present;
 }
 
 size_t Connector::BatchedAsyncContains(const PinnedLookup& lookup,
-                                       std::span<const std::string_view> keys) {
-  if (!lookup.pin) return BatchedContains(keys);
-  return Look(keys, OwnerOf(lookup.lookup_id), options_.pin_ttl).prefix_count;
+                                       std::span<const std::string_view> keys,
+                                       const CallOptions& call) {
+  if (!lookup.pin) return Look(keys, ContainsLease(/*all=*/false), call).prefix_count;
+  const std::string owner = OwnerOf(lookup.lookup_id);
+  return Look(keys, {.owner = owner, .ttl = options_.pin_ttl}, call).prefix_count;
 }
 
 absl::Status Connector::Unpin(std::string_view lookup_id) {
@@ -117,11 +122,11 @@ absl::Status Connector::Unpin(std::string_view lookup_id) {
 
 std::vector<std::optional<ConnectorObject>> Connector::Fetch(
     std::span<const std::string_view> keys, ObjectAllocator& allocator,
-    std::string_view pin_owner) {
+    std::string_view pin_owner, const CallOptions& call) {
   AllocatingSink sink(keys.size(), allocator);
-  const std::vector<absl::Status> statuses =
-      client_->Get(StorageKeys(keys).views(), sink,
-                   {.timeout = options_.get_timeout, .unpin_owner = pin_owner});
+  const std::vector<absl::Status> statuses = client_->Get(
+      StorageKeys(keys).views(), sink,
+      {.timeout = Soonest(call, options_.get_timeout), .unpin_owner = pin_owner});
   std::vector<std::optional<ConnectorObject>> objects(keys.size());
   uint64_t hits = 0;
   for (size_t i = 0; i < keys.size(); ++i) {
@@ -146,16 +151,17 @@ std::optional<ConnectorObject> Connector::Get(std::string_view key,
 }
 
 std::vector<std::optional<ConnectorObject>> Connector::BatchedGet(
-    std::span<const std::string_view> keys, ObjectAllocator& allocator) {
+    std::span<const std::string_view> keys, ObjectAllocator& allocator,
+    const CallOptions& call) {
   const bool leased = options_.contains_lease.count() > 0;
-  return Fetch(keys, allocator, leased ? contains_owner_ : std::string_view());
+  return Fetch(keys, allocator, leased ? contains_owner_ : std::string_view(), call);
 }
 
 std::vector<ConnectorObject> Connector::BatchedGetNonBlocking(
     std::string_view lookup_id, std::span<const std::string_view> keys,
-    ObjectAllocator& allocator) {
+    ObjectAllocator& allocator, const CallOptions& call) {
   std::vector<std::optional<ConnectorObject>> fetched =
-      Fetch(keys, allocator, OwnerOf(lookup_id));
+      Fetch(keys, allocator, OwnerOf(lookup_id), call);
   std::vector<ConnectorObject> prefix;
   size_t i = 0;
   for (; i < fetched.size() && fetched[i].has_value(); ++i) {
@@ -192,7 +198,8 @@ absl::Status Connector::Put(const PutItem& item) {
   return BatchedPut(std::span(&item, 1)).front();
 }
 
-std::vector<absl::Status> Connector::BatchedPut(std::span<const PutItem> items) {
+std::vector<absl::Status> Connector::BatchedPut(std::span<const PutItem> items,
+                                                const CallOptions& call) {
   std::vector<std::string_view> keys(items.size());
   std::transform(items.begin(), items.end(), keys.begin(),
                  [](const PutItem& item) { return item.key; });
@@ -209,7 +216,7 @@ std::vector<absl::Status> Connector::BatchedPut(std::span<const PutItem> items) 
     sent.back().key = storage_keys.views()[i];
   }
   const std::vector<absl::Status> statuses =
-      client_->Put(sent, {.timeout = options_.put_timeout});
+      client_->Put(sent, {.timeout = Soonest(call, options_.put_timeout)});
   for (const absl::Status& status : statuses) {
     ++(status.ok() ? puts_ : IsStored(status) ? puts_present_ : put_failures_);
   }

@@ -25,8 +25,9 @@
 // nothing throws, nothing waits beyond the deadline, and nothing needs a server to
 // start with.
 //
-// Threads: thread-safe; every method blocks the caller until its deadline at most.
-//          AsyncConnector has the forms that do not.
+// Threads: thread-safe; every method blocks the caller until its deadline at most, which
+//          is the sooner of `call` and ConnectorOptions, else the client's.
+//          AsyncConnector has the forms that do not block.
 namespace kvasir {
 
 // The engine's memory for blocks that are about to arrive. Called from the thread of the
@@ -99,19 +100,21 @@ class Connector {
     bool pin = false;
   };
   size_t BatchedAsyncContains(const PinnedLookup& lookup,
-                              std::span<const std::string_view> keys);
+                              std::span<const std::string_view> keys,
+                              const CallOptions& call = {});
   // Drops the pins of a lookup whose get will not come. Idempotent.
   absl::Status Unpin(std::string_view lookup_id);
 
   std::optional<ConnectorObject> Get(std::string_view key, ObjectAllocator& allocator);
   // Aligned with the keys; nothing where the key missed.
   std::vector<std::optional<ConnectorObject>> BatchedGet(
-      std::span<const std::string_view> keys, ObjectAllocator& allocator);
+      std::span<const std::string_view> keys, ObjectAllocator& allocator,
+      const CallOptions& call = {});
   // The blocks before the first miss, and no others: what arrived behind it has been
   // given back. Consumes the pins that `lookup_id` has on these keys.
   std::vector<ConnectorObject> BatchedGetNonBlocking(
       std::string_view lookup_id, std::span<const std::string_view> keys,
-      ObjectAllocator& allocator);
+      ObjectAllocator& allocator, const CallOptions& call = {});
   // Into memory chosen before: true only where a block of exactly that size arrived.
   std::vector<bool> BatchedGetInto(std::span<const GetItem> items);
 
@@ -119,7 +122,8 @@ class Connector {
   // are the same bytes. Otherwise as Client::Put.
   absl::Status Put(const PutItem& item);
   // Aligned with the items. Of a key that stands twice the first item is stored.
-  std::vector<absl::Status> BatchedPut(std::span<const PutItem> items);
+  std::vector<absl::Status> BatchedPut(std::span<const PutItem> items,
+                                       const CallOptions& call = {});
 
   // OK or NotFound.
   absl::Status Remove(std::string_view key);
@@ -136,11 +140,17 @@ class Connector {
   Client& client() { return *client_; }
 
  private:
+  struct Pinning {
+    std::string_view owner;
+    std::chrono::milliseconds ttl{0};  // 0: no pin
+    bool all = false;                  // every hit, not only those of the prefix
+  };
+  LookupResult Look(std::span<const std::string_view> keys, const Pinning& pinning,
+                    const CallOptions& call);
+  Pinning ContainsLease(bool all) const;
   std::vector<std::optional<ConnectorObject>> Fetch(
       std::span<const std::string_view> keys, ObjectAllocator& allocator,
-      std::string_view pin_owner);
-  LookupResult Look(std::span<const std::string_view> keys, std::string_view pin_owner,
-                    std::chrono::milliseconds pin_ttl);
+      std::string_view pin_owner, const CallOptions& call);
 
   const std::unique_ptr<Client> client_;
   const ConnectorOptions options_;

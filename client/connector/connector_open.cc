@@ -4,8 +4,8 @@
 
 namespace kvasir {
 
-absl::StatusOr<std::unique_ptr<Connector>> Connector::Open(ClientOptions client_options,
-                                                           const ConnectorOptions& options) {
+absl::StatusOr<std::unique_ptr<Connector>> Connector::Open(
+    ClientOptions client_options, const ConnectorOptions& options) {
   // An engine starts with or without its cache.
   client_options.connect_lazily = true;
   absl::StatusOr<std::unique_ptr<Client>> client = Client::Connect(client_options);
