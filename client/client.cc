@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/bytes.h"
+#include "base/deadlock_detection.h"
 #include "base/executor.h"
 #include "base/limits.h"
 #include "base/random.h"
@@ -461,6 +462,7 @@ std::vector<std::optional<std::string>> ClientImpl::transports() const {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
+  StopDeadlockDetection();  // An engine has no reason to know of it.
   absl::StatusOr<std::vector<NodeAddress>> nodes = CheckOptions(options);
   if (!nodes.ok()) return nodes.status();
   std::vector<Placement::Node> placed;

@@ -44,9 +44,9 @@ class KvCore {
     size_t sessions_max = kMaxSessions;
   };
 
-  // None owned; all must outlive the core. `leases` is also the Gate of `transports`,
-  // which are in the order in which clients should prefer them. No fence may return
-  // after the core's end: stop the transports' loops first.
+  // None owned; all must outlive the core, but `transports`, which may end first once
+  // nobody calls the core any more: no fence may return after the core's end. `leases`
+  // is also their Gate. They are in the order in which clients should prefer them.
   KvCore(const Options& options, const Clock* clock, BlockStore* store, LeaseTable* leases,
          std::vector<ServerTransport*> transports);
   ~KvCore();

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/deadlock_detection.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/region.h"
@@ -183,4 +184,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace kvasir
 
-int main(int argc, char** argv) { return kvasir::Main(argc, argv); }
+int main(int argc, char** argv) {
+  kvasir::StopDeadlockDetection();
+  return kvasir::Main(argc, argv);
+}

@@ -27,8 +27,8 @@ namespace kvasir {
 // of its transport, and no lock is held while one is asked for.
 class Reaper {
  public:
-  // None owned; all must outlive the reaper. No fence may return after its end: stop
-  // the transports' loops first.
+  // None owned; all must outlive the reaper, but the transports, which may end first once
+  // nobody calls the reaper any more: no fence may return after its end.
   Reaper(const Clock* clock, LeaseTable* leases, SessionTable* sessions,
          std::vector<ServerTransport*> transports);
   ~Reaper();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/deadlock_detection.h"
 
 namespace kvasir::bench {
 namespace {
@@ -151,6 +152,7 @@ class BareServer final : public v1::BareService::CallbackService {
 }  // namespace
 
 BaselineServers::BaselineServers() {
+  StopDeadlockDetection();  // As Kvasir does: the child has the same.
   int ends[2];
   KV_CHECK(pipe(ends) == 0);
   const UniqueFd read_end(ends[0]);
