@@ -62,8 +62,7 @@ class BlockStore::Impl final : public BlockOwner {
       : arena_(arena), victims_(options.eviction_policy, arena->usage().capacity_bytes) {}
 
   ~Impl() {
-    while (Block* const block = index_.TakeAny())
-      Detach(block, VictimQueue::Why::kRemoved);
+    index_.TakeAll([this](Block* block) { Detach(block, VictimQueue::Why::kRemoved); });
     // A BlockRef or Reservation must not outlive its store.
     KV_CHECK(unbound_.blocks == 0 && reserved_.blocks == 0);
   }

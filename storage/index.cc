@@ -120,15 +120,17 @@ bool Index::TakeIdle(Block* block) {
   return true;
 }
 
-Block* Index::TakeAny() {
+void Index::TakeAll(absl::FunctionRef<void(Block* block)> take) {
   for (Shard& shard : shards_) {
-    absl::MutexLock lock(&shard.mu);
-    if (shard.by_hash.empty()) continue;
-    Block* const block = *shard.by_hash.begin();
-    shard.EraseLocked(block);
-    return block;
+    decltype(shard.by_key) taken;
+    {
+      absl::MutexLock lock(&shard.mu);
+      taken.swap(shard.by_key);
+      for (Block* block : taken) block->ClearIndexed();
+      shard.by_hash.clear();
+    }
+    for (Block* block : taken) take(block);
   }
-  return nullptr;
 }
 
 void Index::VisitShard(size_t shard, std::string_view prefix, std::string_view after,

@@ -60,8 +60,8 @@ class Index {
   Block* Take(std::string_view key);
   // Takes `block` out if it is in and only the index and the caller (once) hold it.
   bool TakeIdle(Block* block);
-  // Takes some block out; null if the index is empty.
-  Block* TakeAny();
+  // Takes every block out and hands it over to `take`, without a lock held.
+  void TakeAll(absl::FunctionRef<void(Block* block)> take);
 
   // Runs `visit` on committed blocks of one shard that start with `prefix` and are
   // greater than `after`, in order, at most `limit`, under the shard's lock.
