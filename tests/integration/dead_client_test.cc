@@ -1,0 +1,168 @@
+// What a client leaves behind when it dies or falls silent with grants in its hands:
+// after a while nothing at all, and free plus published memory are the arena exactly.
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <map>
+#include <string>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "tests/integration/raw_session.h"
+#include "tests/support/server_process.h"
+
+namespace kvasir {
+namespace {
+
+constexpr char kHolder[] = "tests/integration/grant_holder";
+
+// A process that holds grants; see grant_holder.cc.
+class GrantHolder {
+ public:
+  GrantHolder(std::string address, std::string mode) {
+    int ends[2];
+    KV_CHECK(pipe(ends) == 0);
+    output_ = UniqueFd(ends[0]);
+    const UniqueFd input(ends[1]);
+    posix_spawn_file_actions_t actions;
+    KV_CHECK(posix_spawn_file_actions_init(&actions) == 0);
+    posix_spawn_file_actions_adddup2(&actions, input.get(), STDOUT_FILENO);
+    posix_spawn_file_actions_addclose(&actions, output_.get());
+    std::string name = kHolder;
+    char* const arguments[] = {name.data(), address.data(), mode.data(), nullptr};
+    KV_CHECK(posix_spawn(&pid_, kHolder, &actions, nullptr, arguments, environ) == 0);
+    posix_spawn_file_actions_destroy(&actions);
+  }
+  ~GrantHolder() { Kill(); }
+
+  // Waits until it says so. False if it has ended instead.
+  bool AwaitReady() {
+    std::string said;
+    char byte = 0;
+    while (read(output_.get(), &byte, 1) == 1 && byte != '\n') said += byte;
+    return said == "ready";
+  }
+  void Kill() {
+    if (pid_ < 0) return;
+    kill(pid_, SIGKILL);
+    KV_CHECK(waitpid(pid_, nullptr, 0) == pid_);
+    pid_ = -1;
+  }
+  void Stop() { kill(pid_, SIGSTOP); }
+
+ private:
+  UniqueFd output_;
+  pid_t pid_ = -1;
+};
+
+class DeadClientTest : public testing::Test {
+ protected:
+  void StartServer(std::vector<std::string> flags) {
+    auto server = ServerProcess::Start({.flags = std::move(flags)});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    RawSession session(server_->listen());
+    RawLane lane(&session);
+    ASSERT_TRUE(lane.Open().ok());
+    ASSERT_TRUE(lane.Put("stored", std::string(50'000, 's')).ok());
+    v1::CloseSessionResponse closed;
+    ASSERT_TRUE(
+        session
+            .Call(&v1::KvService::Stub::CloseSession, v1::CloseSessionRequest(), &closed)
+            .ok());
+  }
+
+  std::map<std::string, double> Stats() {
+    RawStubs stubs(server_->listen());
+    v1::GetStatsResponse stats;
+    EXPECT_TRUE(stubs.admin->GetStats(NewContext().get(), {}, &stats).ok());
+    return {stats.values().begin(), stats.values().end()};
+  }
+
+  // Of what a client can hold.
+  static std::string Held(const std::map<std::string, double>& stats) {
+    std::string held;
+    for (const char* name : {"sessions", "lanes", "read_leases", "write_leases", "pins",
+                             "quarantined_blocks", "reserved_blocks", "unbound_blocks"}) {
+      if (stats.at(name) != 0) held += name + std::string(" ");
+    }
+    return held;
+  }
+
+  void ExpectNothingLeftBefore(std::chrono::seconds patience) {
+    const Instant end = Clock::Real()->Now() + patience;
+    std::map<std::string, double> stats = Stats();
+    while (!Held(stats).empty() && Clock::Real()->Now() < end) stats = Stats();
+    EXPECT_EQ(Held(stats), "");
+    EXPECT_EQ(stats.at("memory_free_bytes") + stats.at("block_bytes"),
+              stats.at("memory_capacity_bytes"));
+  }
+
+  std::unique_ptr<ServerProcess> server_;
+};
+
+TEST_F(DeadClientTest, AKilledClientsGrantsAreGoneLongBeforeTheyRunOut) {
+  // Only the end of its streams can tell: silence and expiry are far away.
+  StartServer({"--session_silence=60s", "--lease_ttl=30s"});
+  GrantHolder holder(server_->listen(), "hold");
+  ASSERT_TRUE(holder.AwaitReady());
+  const std::map<std::string, double> before = Stats();
+  EXPECT_EQ(before.at("write_leases"), 2);
+  EXPECT_EQ(before.at("read_leases"), 1);
+  EXPECT_EQ(before.at("pins"), 1);
+  EXPECT_EQ(before.at("reserved_blocks"), 2);
+
+  holder.Kill();
+  ExpectNothingLeftBefore(std::chrono::seconds(25));
+}
+
+TEST_F(DeadClientTest, AClientKilledInTheMiddleOfItsPutsLeavesOnlyWholeBlocks) {
+  StartServer({"--session_silence=60s", "--lease_ttl=30s"});
+  for (int round = 0; round < 5; ++round) {
+    GrantHolder writer(server_->listen(), "write");
+    ASSERT_TRUE(writer.AwaitReady());
+    writer.Kill();
+    ExpectNothingLeftBefore(std::chrono::seconds(25));
+  }
+  RawSession session(server_->listen());
+  RawLane lane(&session);
+  ASSERT_TRUE(lane.Open().ok());
+  EXPECT_EQ(lane.Get("stored").value(), std::string(50'000, 's'));
+}
+
+TEST_F(DeadClientTest, AStoppedClientLosesEverythingByItsSilence) {
+  // Its connections stay open: only silence can tell.
+  StartServer({"--session_silence=1s", "--lease_ttl=30s"});
+  GrantHolder holder(server_->listen(), "hold");
+  ASSERT_TRUE(holder.AwaitReady());
+  holder.Stop();
+  ExpectNothingLeftBefore(std::chrono::seconds(25));
+  EXPECT_EQ(Stats().at("expired_sessions_total"), 1);
+}
+
+TEST_F(DeadClientTest, GrantsOfAClientThatLivesRunOutAndAreFenced) {
+  StartServer({"--session_silence=60s", "--lease_ttl=500ms"});
+  GrantHolder holder(server_->listen(), "hold");
+  ASSERT_TRUE(holder.AwaitReady());
+  const Instant end = Clock::Real()->Now() + std::chrono::seconds(25);
+  std::map<std::string, double> stats = Stats();
+  while (stats.at("reserved_blocks") > 0 && Clock::Real()->Now() < end) stats = Stats();
+  EXPECT_EQ(stats.at("write_leases"), 0);
+  EXPECT_EQ(stats.at("quarantined_blocks"), 0);
+  EXPECT_EQ(stats.at("expired_writes_total"), 2);
+  // The session goes on, and with it the pin.
+  EXPECT_EQ(stats.at("sessions"), 1);
+  EXPECT_EQ(stats.at("pins"), 1);
+  EXPECT_EQ(stats.at("memory_free_bytes") + stats.at("block_bytes"),
+            stats.at("memory_capacity_bytes"));
+}
+
+}  // namespace
+}  // namespace kvasir
