@@ -59,7 +59,7 @@ KvService::Heartbeat(grpc::CallbackServerContext* context) {
   return new HeartbeatStream(core_, metrics_, clock_);
 }
 
-grpc::ServerBidiReactor<v1::LaneRequest, v1::LaneResponse>* KvService::Lane(
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* KvService::Lane(
     grpc::CallbackServerContext* context) {
   return new LaneStream(core_, metrics_, clock_);
 }

@@ -10,9 +10,25 @@
 
 namespace kvasir {
 
+// v1::KvService::CallbackService, but for Lane, which gets and gives bytes.
+template <typename Base>
+using WithHotCalls =
+    v1::KvService::WithCallbackMethod_Lookup<v1::KvService::WithCallbackMethod_GrantReads<
+        v1::KvService::WithCallbackMethod_GrantWrites<
+            v1::KvService::WithCallbackMethod_Commit<
+                v1::KvService::WithCallbackMethod_Abort<
+                    v1::KvService::WithCallbackMethod_Release<
+                        v1::KvService::WithCallbackMethod_Remove<
+                            v1::KvService::WithCallbackMethod_UnpinOwner<Base>>>>>>>>;
+using KvCallbackService = v1::KvService::WithCallbackMethod_OpenSession<
+    v1::KvService::WithCallbackMethod_CloseSession<
+        v1::KvService::WithCallbackMethod_Heartbeat<
+            v1::KvService::WithRawCallbackMethod_Lane<
+                WithHotCalls<v1::KvService::Service>>>>>;
+
 // Feeds KvCore from gRPC. Every call is answered on the thread that gRPC calls it on:
 // the core neither waits nor does IO.
-class KvService final : public v1::KvService::CallbackService {
+class KvService final : public KvCallbackService {
  public:
   // None owned; all must outlive the service.
   KvService(KvCore* core, RequestMetrics* metrics, const Clock* clock);
@@ -25,7 +41,7 @@ class KvService final : public v1::KvService::CallbackService {
                                          v1::CloseSessionResponse* response) override;
   grpc::ServerBidiReactor<v1::HeartbeatRequest, v1::HeartbeatResponse>* Heartbeat(
       grpc::CallbackServerContext* context) override;
-  grpc::ServerBidiReactor<v1::LaneRequest, v1::LaneResponse>* Lane(
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Lane(
       grpc::CallbackServerContext* context) override;
 
   grpc::ServerUnaryReactor* Lookup(grpc::CallbackServerContext* context,

@@ -1,5 +1,7 @@
 #include "service/lane_stream.h"
 
+#include <grpcpp/impl/codegen/proto_utils.h>
+
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
@@ -44,7 +46,7 @@ absl::Status BadRequest(const char* message) {
 
 LaneStream::LaneStream(KvCore* core, RequestMetrics* metrics, const Clock* clock)
     : core_(core), metrics_(metrics), clock_(clock) {
-  StartRead(&request_);
+  StartRead(&request_bytes_);
 }
 
 void LaneStream::OnReadDone(bool ok) {
@@ -65,42 +67,57 @@ void LaneStream::OnDone() {
 
 void LaneStream::ProceedWhenIdle() {
   if (outstanding_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  if (ended_) {
-    Finish(grpc::Status::OK);
-  } else if (lane_ == LaneId{} && !request_.has_open()) {
+  if (ended_) return Finish(grpc::Status::OK);
+  const v1::LaneRequest* const request = requests_.Read(&request_bytes_);
+  if (request == nullptr) {
+    Finish(ToGrpcStatus(BadRequest("lane: the message does not parse")));
+  } else if (lane_ == LaneId{} && !request->has_open()) {
     Finish(ToGrpcStatus(BadRequest("lane: the first message must be `open`")));
   } else {
-    Answer();
+    Answer(*request);
   }
 }
 
-void LaneStream::Answer() {
-  const Instant begin = clock_->Now();
-  const Method method = MethodOf(request_.request_case());
-  absl::AnyInvocable<void() &&> after_reply;
-  if (lane_ == LaneId{}) {
-    Open(request_.open());
-  } else if (request_.has_open()) {
-    ToLaneError(BadRequest("lane: it is open already"), response_.mutable_error());
-  } else {
-    core_->Handle(session_, lane_, request_, &response_, &after_reply);
+void LaneStream::Answer(const v1::LaneRequest& request) {
+  absl::AnyInvocable<void()&&> after_reply = Handle(request);
+  response_bytes_.Clear();  // The serialiser wants it empty.
+  bool own_buffer = false;
+  const grpc::Status serialized =
+      grpc::GenericSerialize<grpc::ProtoBufferWriter, v1::LaneResponse>(
+          response_, &response_bytes_, &own_buffer);
+  if (!serialized.ok()) return Finish(serialized);
+  if (session_gone()) {  // Nothing can be done on this lane any more.
+    return StartWriteAndFinish(&response_bytes_, grpc::WriteOptions(), grpc::Status::OK);
   }
-  const bool failed = response_.has_error();
-  const absl::StatusCode code =
-      failed ? ErrorCodeFromWire(response_.error().code()) : absl::StatusCode::kOk;
-  metrics_->Record(method, clock_->Now() - begin, code);
-  if (failed && lane_ != LaneId{} &&
-      response_.error().reason() == kReasonSessionUnknown) {
-    StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
-    return;  // Nothing can be done on this lane any more.
-  }
-
   // From the two starts on, another thread may be in the next Answer, or have deleted
   // this: nothing below them may touch a member.
   outstanding_.store(2, std::memory_order_relaxed);
-  StartWrite(&response_);
-  StartRead(&request_);
+  StartWrite(&response_bytes_);
+  StartRead(&request_bytes_);
   if (after_reply) std::move(after_reply)();
+}
+
+absl::AnyInvocable<void() &&> LaneStream::Handle(const v1::LaneRequest& request) {
+  const Instant begin = clock_->Now();
+  const Method method = MethodOf(request.request_case());
+  absl::AnyInvocable<void() &&> after_reply;
+  if (lane_ == LaneId{}) {
+    Open(request.open());
+  } else if (request.has_open()) {
+    ToLaneError(BadRequest("lane: it is open already"), response_.mutable_error());
+  } else {
+    core_->Handle(session_, lane_, request, &response_, &after_reply);
+  }
+  const absl::StatusCode code = response_.has_error()
+                                    ? ErrorCodeFromWire(response_.error().code())
+                                    : absl::StatusCode::kOk;
+  metrics_->Record(method, clock_->Now() - begin, code);
+  return after_reply;
+}
+
+bool LaneStream::session_gone() const {
+  return lane_ != LaneId{} && response_.has_error() &&
+         response_.error().reason() == kReasonSessionUnknown;
 }
 
 void LaneStream::Open(const v1::OpenLaneRequest& request) {

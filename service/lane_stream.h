@@ -5,10 +5,12 @@
 
 #include <atomic>
 
+#include "absl/functional/any_invocable.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "kvasir/v1/kv.pb.h"
 #include "service/kv_core.h"
+#include "service/lane_stream_reader.h"
 #include "service/request_metrics.h"
 
 namespace kvasir {
@@ -19,12 +21,13 @@ namespace kvasir {
 //
 // The next read is posted before the reply has left, so that the client's next request
 // finds it waiting: an answer starts once both the read and the write before it are
-// done. Messages are members and reused: a lane at work allocates nothing for them.
+// done. Messages are reused with the memory inside them, for which gRPC's own parsing
+// leaves no way: hence the raw bytes.
 //
 // Threads: gRPC calls the reactions, at most one read and one write at a time. Deletes
 // itself in OnDone.
 class LaneStream final
-    : public grpc::ServerBidiReactor<v1::LaneRequest, v1::LaneResponse> {
+    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   // None owned; all must outlive the stream.
   LaneStream(KvCore* core, RequestMetrics* metrics, const Clock* clock);
@@ -35,8 +38,11 @@ class LaneStream final
 
  private:
   void ProceedWhenIdle();
-  void Answer();
+  void Answer(const v1::LaneRequest& request);
+  // Fills response_, counts it, and returns what is to run once it has left.
+  absl::AnyInvocable<void() &&> Handle(const v1::LaneRequest& request);
   void Open(const v1::OpenLaneRequest& request);
+  bool session_gone() const;
   void Close();
 
   KvCore* const core_;
@@ -49,7 +55,9 @@ class LaneStream final
   bool ended_ = false;  // the read said that no more requests come
   SessionId session_;
   LaneId lane_{};  // 0: not open
-  v1::LaneRequest request_;
+  grpc::ByteBuffer request_bytes_;
+  grpc::ByteBuffer response_bytes_;
+  LaneStreamReader requests_;
   v1::LaneResponse response_;
 };
 

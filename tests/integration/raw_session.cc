@@ -55,7 +55,7 @@ RawSession::RawSession(const std::string& address) : stubs_(address) {
 
 RawLane::RawLane(RawSession* session)
     : session_(session),
-      context_(NewContext()),
+      context_(NewContext(milliseconds(300'000))),
       stream_(session->stubs().kv->Lane(context_.get())),
       transport_(std::make_unique<TcpClient>(TcpClient::Options{}, Clock::Real())) {}
 
