@@ -262,6 +262,7 @@ void KvCore::BeginDrain() { impl_->draining() = true; }
 bool KvCore::draining() const { return impl_->draining(); }
 
 bool KvCore::drained() const {
+  // In this order: what leaves the leases to be fenced is in the reaper by then.
   return draining() && impl_->leases().counts().writes == 0 && impl_->reaper().idle();
 }
 

@@ -21,9 +21,15 @@ Reaper::Reaper(const Clock* clock, LeaseTable* leases, SessionTable* sessions,
 Reaper::~Reaper() = default;
 
 Reaper::Expired Reaper::Expire() {
+  {
+    MutexLock lock(&mu_);
+    ++expiring_;
+  }
   LeaseTable::Taken taken = leases_->Expire(clock_->Now());
   const Expired expired{taken.reads.size(), taken.writes.size(), taken.pins.size()};
   Quarantine(std::move(taken.writes));
+  MutexLock lock(&mu_);
+  --expiring_;
   return expired;
 }
 
@@ -129,7 +135,7 @@ Reaper::Stats Reaper::stats() const {
 
 bool Reaper::idle() const {
   MutexLock lock(&mu_);
-  return wards_.empty();
+  return wards_.empty() && expiring_ == 0;
 }
 
 }  // namespace kvasir

@@ -37,7 +37,7 @@ class Reaper {
     size_t reads = 0, writes = 0, pins = 0;
   };
   // Drops the reads and pins whose time is up, and quarantines the writes.
-  Expired Expire();
+  Expired Expire() ABSL_LOCKS_EXCLUDED(mu_);
   // Makes the keys of `writes` available at once, cuts the write half of each one's lane
   // and keeps their memory until that is done.
   void Quarantine(std::vector<LeaseTable::Write> writes) ABSL_LOCKS_EXCLUDED(mu_);
@@ -52,6 +52,8 @@ class Reaper {
     std::chrono::milliseconds oldest_fence{};
   };
   Stats stats() const ABSL_LOCKS_EXCLUDED(mu_);
+  // Nothing waits for a fence, and Expire is not under way: what it has taken out of the
+  // lease table may not be in a ward yet.
   bool idle() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
@@ -81,6 +83,7 @@ class Reaper {
   mutable absl::Mutex mu_;
   Wards wards_ ABSL_GUARDED_BY(mu_);  // In the order in which fences were asked for.
   uint64_t last_ward_ ABSL_GUARDED_BY(mu_) = 0;
+  int expiring_ ABSL_GUARDED_BY(mu_) = 0;  // Expire calls under way
   uint64_t fences_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

@@ -96,14 +96,15 @@ absl::StatusOr<SessionTable::Call> SessionTable::Enter(SessionId session, Instan
 
 absl::StatusOr<SessionTable::Call> SessionTable::Enter(SessionId session, LaneId lane,
                                                        Instant now) {
-  const absl::Status unknown = WithReason(
-      absl::NotFoundError(fmt::format("the session has no lane {}", uint64_t(lane))),
-      kReasonLaneUnknown);
   MutexLock lock(&mu_);
   Session* const found = FindLiveLocked(session);
   if (found == nullptr) return EnterLocked(session, now).status();
   const auto it = found->lanes.find(lane);
-  if (it == found->lanes.end() || it->second.ended) return unknown;
+  if (it == found->lanes.end() || it->second.ended) {
+    return WithReason(
+        absl::NotFoundError(fmt::format("the session has no lane {}", uint64_t(lane))),
+        kReasonLaneUnknown);
+  }
   absl::StatusOr<Call> call = EnterLocked(session, now);
   ++it->second.calls;
   call->lane_ = lane;

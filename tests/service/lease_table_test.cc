@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -109,6 +111,32 @@ TEST_F(LeaseTableTest, ATokenOfAnotherBootIsRefused) {
   const TokenSealer reborn(Epoch{10});
   EXPECT_EQ(Admit({granted.lease, reborn.Seal(claims)}, Access::kRead).code(),
             absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(LeaseTableTest, NoMutationOfATokenIsAdmitted) {
+  const std::vector<std::string> tokens{MustRead("r1").sealed, MustRead("r2").sealed,
+                                        MustWrite("w1").sealed};
+  std::mt19937_64 random(20260101);
+  const auto below = [&random](size_t bound) { return random() % bound; };
+  for (int n = 0; n < 100'000; ++n) {
+    std::string sealed = tokens[below(tokens.size())];
+    switch (below(4)) {
+      case 0: sealed[below(sealed.size())] ^= char(1 << below(8)); break;
+      case 1: sealed.resize(below(2 * sealed.size()), '\0'); break;
+      case 2: {  // Spliced from two that are good.
+        const size_t cut = below(sealed.size());
+        sealed = sealed.substr(0, cut) + tokens[below(tokens.size())].substr(cut);
+        break;
+      }
+      case 3: for (char& c : sealed) c = char(random()); break;
+    }
+    const bool good = std::count(tokens.begin(), tokens.end(), sealed) > 0;
+    const auto access = below(2) == 0 ? Access::kRead : Access::kWrite;
+    if (good) continue;
+    ASSERT_EQ(Admit({LeaseId{}, sealed}, access, {kAlice, kLane}, 0, 1).code(),
+              absl::StatusCode::kPermissionDenied)
+        << "mutation " << n;
+  }
 }
 
 TEST_F(LeaseTableTest, AReleasedReadAdmitsNothingAndFreesTheBlock) {
