@@ -50,6 +50,8 @@ class TcpServer final : public ServerTransport {
 
   // "host:port" in digits.
   std::string listen_address() const;
+  // Open now, attached to a lane or not.
+  size_t connections() const;
 
   TransportKind kind() const override { return TransportKind::kTcp; }
   absl::Status Export(const Region& region) override;
@@ -67,7 +69,6 @@ class TcpServer final : public ServerTransport {
             const HostPort& listening, const HostPort& advertised);
   absl::Status Start();
   void AcceptConnections();
-  size_t connections() const;
   // Sends from this thread what the socket takes at once, and leaves the rest.
   void FlushPinned(TcpSendQueue* queue, const TcpPlace& place);
 
