@@ -123,7 +123,8 @@ class Client {
   // Every stored key with `prefix`, in byte order, at most `limit`.
   virtual absl::StatusOr<std::vector<std::string>> List(std::string_view prefix, size_t limit,
                                                         const CallOptions& options) = 0;
-  // One status per node, in the order of options.nodes.
+  // One status per node, in the order of options.nodes. OK: it answers and there is a
+  // session with it.
   virtual std::vector<absl::Status> Ping(const CallOptions& options) = 0;
   // Each node's counters and gauges by name, as its /metrics shows them.
   virtual absl::StatusOr<std::vector<std::map<std::string, double>>> Stats(

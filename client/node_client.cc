@@ -409,7 +409,10 @@ absl::StatusOr<std::vector<std::string>> NodeClient::List(std::string_view prefi
 
 absl::Status NodeClient::Ping(Instant deadline) {
   if (absl::Status status = CheckOpen(); !status.ok()) return status;
-  return channel_->Ping(deadline);
+  if (absl::Status status = channel_->Ping(deadline); !status.ok()) return status;
+  // A node that answers while this client could only miss is no use to its caller yet.
+  if (pool_.serving()) return absl::OkStatus();
+  return absl::UnavailableError("ping node: it answers, but there is no session with it");
 }
 
 absl::StatusOr<std::map<std::string, double>> NodeClient::Stats(Instant deadline) {

@@ -30,9 +30,8 @@ namespace kvasir {
 
 // One node as the client sees it: a session that Step keeps alive and opens anew (at once,
 // then after growing pauses), its lanes, and the breaker that answers for a node that does
-// not. A batch runs on the
-// caller's thread; without a session, or with the breaker open, it is answered at once
-// and without I/O.
+// not. A batch runs on the caller's thread; without a session, or with the breaker open,
+// it is answered at once and without I/O.
 //
 // Requests that found no node, and are safe to repeat, are repeated at most kRetriesMax
 // times, with jitter, out of a budget of a tenth of the calls. A put repeats under the
@@ -88,8 +87,8 @@ class NodeClient {
               std::span<KeyResult> results);
   absl::Status UnpinOwner(std::string_view owner, Instant deadline);
 
-
-  // What people ask, past session and breaker. Unavailable once closed.
+  // What people ask, past the breaker. Unavailable once closed; Ping also without a
+  // session, since batches could only miss.
   absl::StatusOr<std::vector<std::string>> List(std::string_view prefix, size_t limit,
                                                 Instant deadline);
   absl::Status Ping(Instant deadline);

@@ -77,6 +77,13 @@ TEST_F(NodeClientTest, WithoutASessionEveryKeyMissesWithoutIo) {
   EXPECT_EQ(counters_.Read().put_failures, 1u);
 }
 
+TEST_F(NodeClientTest, APingIsOkOnlyWithASession) {
+  Make({transport_.get()});
+  EXPECT_EQ(client_->Ping(In(1000)).code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(client_->Connect(In(1000)).ok());
+  EXPECT_TRUE(client_->Ping(In(1000)).ok());
+}
+
 TEST_F(NodeClientTest, GetsAndPutsCount) {
   Connect();
   EXPECT_EQ(Put("k", "abc"), Outcome::kOk);
