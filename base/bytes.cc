@@ -2,30 +2,31 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
-#include <cctype>
 #include <charconv>
-#include <cmath>
 #include <limits>
-#include <utility>
+#include <optional>
+#include <system_error>
 
 namespace kvasir {
 namespace {
 
 struct Unit {
   std::string_view name;
-  double bytes;
+  uint64_t bytes;
 };
 constexpr std::array<Unit, 10> kUnits = {{{"", 1},
                                           {"B", 1},
-                                          {"KiB", 1024.0},
-                                          {"MiB", 1024.0 * 1024},
-                                          {"GiB", 1024.0 * 1024 * 1024},
-                                          {"TiB", 1024.0 * 1024 * 1024 * 1024},
-                                          {"KB", 1e3},
-                                          {"MB", 1e6},
-                                          {"GB", 1e9},
-                                          {"TB", 1e12}}};
+                                          {"KiB", uint64_t{1} << 10},
+                                          {"MiB", uint64_t{1} << 20},
+                                          {"GiB", uint64_t{1} << 30},
+                                          {"TiB", uint64_t{1} << 40},
+                                          {"KB", 1'000},
+                                          {"MB", 1'000'000},
+                                          {"GB", 1'000'000'000},
+                                          {"TB", 1'000'000'000'000}}};
+constexpr uint64_t kLargestSize = std::numeric_limits<int64_t>::max();
 
 absl::Status NotASize(std::string_view text) {
   return absl::InvalidArgumentError(fmt::format(
@@ -39,27 +40,53 @@ std::string_view Trim(std::string_view text) {
   return text;
 }
 
+absl::Status TooLarge(std::string_view text) {
+  return absl::InvalidArgumentError(
+      fmt::format("parse size: \"{}\" exceeds 2^63 - 1 bytes", text));
+}
+
+std::string_view TakeDigits(std::string_view* text) {
+  const size_t n = std::min(text->find_first_not_of("0123456789"), text->size());
+  const std::string_view digits = text->substr(0, n);
+  text->remove_prefix(n);
+  return digits;
+}
+
+// The bytes in "0.`digits`" of a unit; nothing if that is not a whole number. Goes from
+// the last digit, where a sum that is whole in the end is whole at every step.
+std::optional<uint64_t> FractionBytes(std::string_view digits, uint64_t unit_bytes) {
+  uint64_t bytes = 0;
+  for (; !digits.empty(); digits.remove_suffix(1)) {
+    bytes += static_cast<uint64_t>(digits.back() - '0') * unit_bytes;
+    if (bytes % 10 != 0) return std::nullopt;
+    bytes /= 10;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 absl::StatusOr<uint64_t> ParseSize(std::string_view text) {
-  const std::string_view trimmed = Trim(text);
-  double number = 0;
-  const char* const end = trimmed.data() + trimmed.size();
-  const auto [rest, error] =
-      std::from_chars(trimmed.data(), end, number, std::chars_format::fixed);
-  if (error != std::errc() || !(number >= 0)) return NotASize(text);
-  const std::string_view name = Trim(std::string_view(rest, end - rest));
-  for (const Unit& unit : kUnits) {
-    if (unit.name != name) continue;
-    const double bytes = number * unit.bytes;
-    if (bytes != std::floor(bytes)) return NotASize(text);
-    if (bytes >= 9223372036854775808.0) {
-      return absl::InvalidArgumentError(
-          fmt::format("parse size: \"{}\" exceeds 2^63 - 1 bytes", text));
-    }
-    return static_cast<uint64_t>(bytes);
+  std::string_view rest = Trim(text);
+  const std::string_view whole_digits = TakeDigits(&rest);
+  std::string_view fraction_digits;
+  if (rest.starts_with('.')) {
+    rest.remove_prefix(1);
+    fraction_digits = TakeDigits(&rest);
   }
-  return NotASize(text);
+  if (whole_digits.empty() && fraction_digits.empty()) return NotASize(text);
+  const std::string_view name = Trim(rest);
+  const auto unit = std::find_if(kUnits.begin(), kUnits.end(),
+                                 [&](const Unit& known) { return known.name == name; });
+  if (unit == kUnits.end()) return NotASize(text);
+  const std::optional<uint64_t> fraction = FractionBytes(fraction_digits, unit->bytes);
+  if (!fraction.has_value()) return NotASize(text);
+  uint64_t whole = 0;
+  const auto [end, error] = std::from_chars(
+      whole_digits.data(), whole_digits.data() + whole_digits.size(), whole);
+  if (error == std::errc::result_out_of_range) return TooLarge(text);
+  if (whole > (kLargestSize - *fraction) / unit->bytes) return TooLarge(text);
+  return whole * unit->bytes + *fraction;
 }
 
 std::string FormatSize(uint64_t size_bytes) {
