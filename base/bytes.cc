@@ -93,7 +93,8 @@ std::string FormatSize(uint64_t size_bytes) {
   static constexpr std::array<std::string_view, 5> kNames = {"B", "KiB", "MiB", "GiB", "TiB"};
   double value = static_cast<double>(size_bytes);
   size_t unit = 0;
-  while (value >= 1024 && unit + 1 < kNames.size()) {
+  // Not 1024: what two decimals would round up to it belongs to the next unit.
+  while (value >= 1023.995 && unit + 1 < kNames.size()) {
     value /= 1024;
     ++unit;
   }
@@ -106,9 +107,10 @@ std::string FormatSize(uint64_t size_bytes) {
 std::string PrintableKey(std::string_view key, size_t chars_max) {
   std::string out;
   for (const char c : key) {
-    if (out.size() >= chars_max) return out + "...";
     const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte < 0x7f && c != '\\') {
+    const bool plain = byte >= 0x20 && byte < 0x7f && c != '\\';
+    if (out.size() + (plain ? 1 : 4) > chars_max) return out + "...";
+    if (plain) {
       out.push_back(c);
     } else {
       out += fmt::format("\\x{:02x}", byte);

@@ -81,6 +81,11 @@ TEST(FormatSizeTest, AtMostTwoDecimalsOfThePowerOf1024ThatFits) {
   EXPECT_EQ(FormatSize(uint64_t{5000} << 40), "5000 TiB");
 }
 
+TEST(FormatSizeTest, WhatRoundsToTheNextUnitIsShownInIt) {
+  EXPECT_EQ(FormatSize((1 << 20) - 1), "1 MiB");
+  EXPECT_EQ(FormatSize((uint64_t{1} << 40) - 1), "1 TiB");
+}
+
 TEST(FormatSizeTest, WhatItPrintsCanBeParsed) {
   for (int shift = 0; shift < 63; ++shift) {
     EXPECT_EQ(*ParseSize(FormatSize(uint64_t{1} << shift)), uint64_t{1} << shift);
@@ -98,7 +103,9 @@ TEST(PrintableKeyTest, LongKeysAreCutBetweenTwoBytesOfTheKey) {
   EXPECT_EQ(PrintableKey("abcd", 4), "abcd");
   EXPECT_EQ(PrintableKey("abcde", 4), "abcd...");
   EXPECT_EQ(PrintableKey("abc\n", 7), "abc\\x0a");
+  EXPECT_EQ(PrintableKey("abc\n", 6), "abc...");
   EXPECT_EQ(PrintableKey(std::string(1024, 'k')).size(), 128u + 3);
+  EXPECT_EQ(PrintableKey(std::string(1024, '\0')).size(), 128u + 3);
 }
 
 }  // namespace
