@@ -22,6 +22,7 @@ absl::Status WithReason(absl::Status status, std::string_view reason,
                         std::chrono::milliseconds retry_after) {
   if (status.ok()) return status;
   status.SetPayload(kReasonUrl, absl::Cord(ToAbsl(reason)));
+  status.ErasePayload(kRetryUrl);  // That of an earlier reason.
   if (retry_after.count() > 0) {
     status.SetPayload(kRetryUrl, absl::Cord(std::to_string(retry_after.count())));
   }
