@@ -36,9 +36,9 @@ class UniqueFd {
 };
 
 // The Status of `error` (an errno value): "<what>: <text of the error>". ENOENT is
-// NotFound, EACCES and EPERM PermissionDenied, ENOMEM, ENOSPC and EMFILE
-// ResourceExhausted, ECONNREFUSED, ECONNRESET and EPIPE Unavailable, ETIMEDOUT
-// DeadlineExceeded, EINVAL InvalidArgument; the rest Internal.
+// NotFound, EACCES and EPERM PermissionDenied, ENOMEM, ENOSPC, EMFILE and ENFILE
+// ResourceExhausted, ECONNREFUSED, ECONNRESET, EPIPE, ENETUNREACH and EHOSTUNREACH
+// Unavailable, ETIMEDOUT DeadlineExceeded, EINVAL InvalidArgument; the rest Internal.
 absl::Status ErrnoStatus(int error, std::string_view what);
 
 }  // namespace kvasir
