@@ -23,8 +23,6 @@
 #define F_SEAL_FUTURE_WRITE 0x0010  // Linux 5.1
 #endif
 
-
-
 namespace kvasir {
 namespace {
 
@@ -56,12 +54,15 @@ absl::Status CheckRequest(const Region::Options& options) {
     return absl::InvalidArgumentError("map region: size is 0 bytes");
   }
   if (options.numa_node >= 0 &&
-      (numa_available() < 0 || options.numa_node > numa_max_node())) {
+      (numa_available() < 0 ||
+       numa_bitmask_isbitset(numa_nodes_ptr, static_cast<unsigned>(options.numa_node)) == 0)) {
     return absl::InvalidArgumentError(
         fmt::format("map region: NUMA node {} does not exist", options.numa_node));
   }
-  const uint64_t available = kKiB * ReadNumberAfter("/proc/meminfo", "MemAvailable:");
-  if (options.size_bytes > available + FreeHugePageBytes()) {
+  // One or the other and not their sum: a region is of one kind of page throughout.
+  const uint64_t available = std::max(
+      kKiB * ReadNumberAfter("/proc/meminfo", "MemAvailable:"), FreeHugePageBytes());
+  if (options.size_bytes > available) {
     return absl::ResourceExhaustedError(
         fmt::format("map region: {} asked for, {} available", FormatSize(options.size_bytes),
                     FormatSize(available)));
@@ -77,12 +78,20 @@ void Bind(std::span<std::byte> bytes, int numa_node) {
   numa_free_nodemask(nodes);
 }
 
+// EFAULT is where a touch would be SIGBUS: no page is left, as on a node whose huge pages
+// are in use although others have some.
+absl::Status CannotFault(int error, uint64_t done_bytes, uint64_t size_bytes) {
+  return ErrnoStatus(error == EFAULT ? ENOMEM : error,
+                     fmt::format("map region: {} asked for, {} faulted in",
+                                 FormatSize(size_bytes), FormatSize(done_bytes)));
+}
+
 absl::Status Populate(std::span<std::byte> bytes, const Region::Options& options) {
   for (uint64_t done = 0; done < bytes.size();) {
     const uint64_t step = std::min<uint64_t>(kPopulateStepBytes, bytes.size() - done);
     std::byte* const from = bytes.data() + done;
     if (madvise(from, step, MADV_POPULATE_WRITE) != 0) {
-      if (errno != EINVAL) return ErrnoStatus(errno, "map region: fault pages in");
+      if (errno != EINVAL) return CannotFault(errno, done, bytes.size());
       for (uint64_t page = 0; page < step; page += kSmallPageBytes) from[page] = std::byte{0};
     }
     done += step;

@@ -2,12 +2,15 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <numa.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -84,6 +87,12 @@ TEST(RegionTest, ANumaNodeThatIsNotThereIsRefused) {
       Region::Map({.size_bytes = kMiB, .numa_node = 4096}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_NE(std::string(status.message()).find("4096"), std::string::npos) << status;
+}
+
+TEST(RegionTest, ANumaNodeThatIsThereIsTaken) {
+  if (numa_available() < 0) GTEST_SKIP() << "no NUMA here";
+  EXPECT_EQ(Region::Map({.size_bytes = kMiB, .numa_node = numa_max_node()}).status(),
+            absl::OkStatus());
 }
 
 TEST(RegionTest, ProgressIsToldMoreThanOnceAndUpToTheTotal) {
