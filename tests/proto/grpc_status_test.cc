@@ -61,10 +61,5 @@ TEST(GrpcStatus, DetailsThatDoNotParseAreDropped) {
   EXPECT_EQ(FromGrpcStatus(status), absl::InternalError("m"));
 }
 
-TEST(GrpcStatus, ACodeThatNobodyKnowsIsUnknown) {
-  const grpc::Status status(static_cast<grpc::StatusCode>(99), "m");
-  EXPECT_EQ(FromGrpcStatus(status).code(), absl::StatusCode::kUnknown);
-}
-
 }  // namespace
 }  // namespace kvasir
