@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "base/checksum.h"
 #include "rdma/shm_client.h"
 #include "rdma/shm_server.h"
@@ -154,9 +155,12 @@ TEST_F(ShmTransportTest, AReadThatAFenceOvertakesIsNotOk) {
                                      Grant(Access::kRead, 3 * kMiB)};
   TransferBatch batch(client_.get(), tokens);
   int looks = 0;
+  // Until the fence has returned, the bytes stay in place and the read may be OK.
+  absl::Notification fenced;
   clock_.hook = [&] {
     if (++looks != 4) return;  // Inside the second block.
-    server_->Fence({.session = kSession, .lane = kLane}, [] {});
+    server_->Fence({.session = kSession, .lane = kLane}, [&] { fenced.Notify(); });
+    fenced.WaitForNotification();
   };
   lane->Run(batch.transfers(), Later());
   EXPECT_GT(looks, 4);
