@@ -1,4 +1,5 @@
 # Shared by the scripts in tools/: sourced, not run.
+# shellcheck shell=bash disable=SC2034
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 started=$SECONDS
@@ -17,14 +18,24 @@ packages=(
 )
 # What only the benchmarks run: the peers that they measure against.
 bench_packages=(redis-server)
+# What tools/softroce boots, and what is of use in its guest.
+softroce_packages=(
+  python3 qemu-system-x86 busybox-static kmod zstd iproute2 nftables
+  rdma-core ibverbs-utils ibverbs-providers rdmacm-utils perftest
+)
+
+# missing_packages NAME...: prints those that are not installed.
+missing_packages() {
+  local installed
+  installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null |
+    sed -n 's/ installed$//p' || true)
+  printf '%s\n' "$@" | grep -Fxv -f <(printf '%s\n' "$installed") || true
+}
 
 # install_packages NAME...: installs what is missing, and only that.
 install_packages() {
-  local name missing=()
-  for name in "$@"; do
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] ||
-      missing+=("$name")
-  done
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
   if [ ${#missing[@]} = 0 ]; then
     say "dependencies: all $# packages are installed"
     return

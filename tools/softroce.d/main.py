@@ -1,0 +1,173 @@
+"""Runs a command in a guest with soft-RoCE devices: what tools/softroce hands on to."""
+
+import argparse
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+
+import guest
+import image
+
+HERE = pathlib.Path(os.path.realpath(__file__)).parent
+# Exit statuses that are not the command's, as timeout(1) and env(1) have them.
+EXIT_TIME_LIMIT = 124
+EXIT_FAILED = 125
+# The guest covers these folders of the host's root with empty ones of its own.
+HIDDEN = ("/tmp", "/run", "/mnt", "/dev", "/proc", "/sys")
+# What the host needs beside the guest's memory.
+SPARE_MIB = 512
+# Of the caller's environment, what means nothing in the guest.
+ENVIRONMENT_NOT = {"PATH", "TMPDIR", "XDG_RUNTIME_DIR", "PWD", "OLDPWD", "SHLVL", "_"}
+GUEST_PATH = "/run/softroce:/usr/local/sbin:/usr/sbin:/sbin"
+OUT = "/mnt/out"
+
+STARTED = time.monotonic()
+
+
+def say(text):
+    print(f"[{time.monotonic() - STARTED:5.1f}s] softroce: {text}", file=sys.stderr, flush=True)
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog="tools/softroce", add_help=False,
+                                     allow_abbrev=False)
+    parser.add_argument("--rails", type=int, default=1, choices=range(1, 5))
+    parser.add_argument("--wire", action="store_true")
+    parser.add_argument("--mtu", type=int, default=4096, choices=(1024, 4096))
+    parser.add_argument("--kernel", default="6.1", choices=tuple(image.META_PACKAGES))
+    parser.add_argument("--refresh", action="store_true")
+    parser.add_argument("--memory", type=int, default=4096, metavar="MIB")
+    parser.add_argument("--smp", type=int, default=2, choices=range(1, 17))
+    parser.add_argument("--time-limit", type=int, default=600, metavar="SECONDS")
+    parser.add_argument("--out", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("--show", action="append", default=[], metavar="DIR")
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("command", nargs="*")
+    options = parser.parse_args(arguments)
+    if not options.command and not options.check:
+        parser.error("no command given (try --help)")
+    if options.memory < 256:
+        parser.error(f"--memory {options.memory}: the guest needs 256 MiB")
+    return options
+
+
+def hidden(path):
+    return any(path == top or path.startswith(top + "/") for top in HIDDEN)
+
+
+def folders_to_show(options, working_directory):
+    """Folders below the hidden ones that the guest must see at their place: those asked
+    for, the working directory, and where the command's file lies."""
+    wanted = [os.path.realpath(name) for name in options.show]
+    wanted.append(working_directory)
+    program = shutil.which(options.command[0])
+    if program:
+        wanted.append(os.path.dirname(os.path.abspath(program)))
+        wanted.append(os.path.dirname(os.path.realpath(program)))
+    shown = []
+    for folder in wanted:
+        if not os.path.isdir(folder):
+            raise image.ImageError(f"--show {folder}: not a folder")
+        if any(char.isspace() for char in folder) and hidden(folder):
+            raise image.ImageError(f"{folder}: white space in a folder below {HIDDEN}")
+        if folder in HIDDEN:
+            raise image.ImageError(
+                f"{folder} is the guest's own: go to (or show) a folder below it")
+        if hidden(folder) and folder not in shown:
+            shown.append(folder)
+    return shown
+
+
+def environment(options):
+    """The command's environment: the caller's, and what tells it about the devices."""
+    result = {name: value for name, value in os.environ.items()
+              if name not in ENVIRONMENT_NOT}
+    result["PATH"] = f"{GUEST_PATH}:{os.environ.get('PATH', '/usr/bin:/bin')}"
+    rails = range(options.rails)
+    result["SOFTROCE"] = "wire" if options.wire else "self"
+    result["SOFTROCE_MTU"] = str(options.mtu)
+    left, right = ("rxa", "rxb") if options.wire else ("rxe", "rxe")
+    result["SOFTROCE_LEFT"] = ",".join(f"{left}{rail}" for rail in rails)
+    result["SOFTROCE_RIGHT"] = ",".join(f"{right}{rail}" for rail in rails)
+    if options.out:
+        result["SOFTROCE_OUT"] = OUT
+    return result
+
+
+def fill_run_folder(options, folder):
+    """Writes what the guest reads: the fixed scripts, the settings and the command."""
+    working_directory = os.getcwd()
+    for name in ("start", "softroce-wire"):
+        shutil.copy(HERE / name, folder / name)
+        (folder / name).chmod(0o755)
+    shown = folders_to_show(options, working_directory)
+    settings = {"kind": "wire" if options.wire else "self", "rails": options.rails,
+                "mtu": options.mtu, "show_again": " ".join(shown)}
+    (folder / "settings").write_text(
+        "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in settings.items()))
+    words = ["env", "-i", *(f"{name}={value}" for name, value in environment(options).items()),
+             *options.command]
+    (folder / "command").write_text(
+        f"cd {shlex.quote(working_directory)} || exit {EXIT_FAILED}\n"
+        f"exec {' '.join(map(shlex.quote, words))}\n")
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (folder / "has_out").touch()
+
+
+def check_memory(options):
+    with open("/proc/meminfo", encoding="ascii") as meminfo:
+        fields = dict(line.split(":") for line in meminfo)
+    available = int(fields["MemAvailable"].split()[0]) // 1024
+    if available < options.memory + SPARE_MIB:
+        raise image.ImageError(
+            f"{available} MiB of memory are available, {options.memory} for the guest and "
+            f"{SPARE_MIB} beside it are needed (--memory MIB)")
+
+
+def run(options):
+    """Returns the exit status of the tool."""
+    tell = (lambda text: None) if options.quiet else say
+    check_memory(options)
+    options.image = image.get(options.kernel, tell, options.refresh)
+    options.qemu = shutil.which("qemu-system-x86_64")
+    if not options.qemu:
+        raise image.ImageError("qemu-system-x86_64 is not installed")
+    if options.check:
+        return 0
+    with tempfile.TemporaryDirectory(prefix="softroce.") as name:
+        options.run_folder = pathlib.Path(name)
+        fill_run_folder(options, options.run_folder)
+        options.memory_mib = options.memory
+        options.time_limit_s = options.time_limit
+        options.out_folder = options.out.resolve() if options.out else None
+        tell(f"booting Linux {options.image.name.rpartition('-')[0]}, {options.memory} MiB, "
+             f"{options.smp} CPUs; {options.rails} x "
+             f"{'wire' if options.wire else 'device'}, MTU {options.mtu}")
+        status = guest.Guest(options, sys.stdout.fileno(), sys.stderr.fileno(), tell).run()
+        tell(f"the command's exit status is {status}")
+        return status
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        return run(parse(sys.argv[1:]))
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except guest.TimeLimit as error:
+        say(str(error))
+        return EXIT_TIME_LIMIT
+    except (image.ImageError, guest.BootHung, guest.GuestFailed, OSError) as error:
+        say(f"failed: {error}")
+        return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
