@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "base/fd.h"
-#include "service/nearest_name.h"
+#include "base/nearest_name.h"
 #include "service/settings.h"
 
 namespace kvasir {

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "base/nearest_name.h"
 #include "client/cli/bench_command.h"
 #include "client/cli/data_commands.h"
 #include "client/cli/invocation.h"
@@ -34,6 +35,26 @@ void AddGlobalOptions(CLI::App* app, Invocation* invocation) {
       ->capture_default_str();
 }
 
+// What was given in place of a command, if that is why `app` could not be parsed: CLI11
+// itself says only that a command is required.
+std::string UnknownCommand(const CLI::App& app) {
+  for (const std::string& word : app.remaining()) {
+    if (!word.starts_with('-')) return word;
+  }
+  return "";
+}
+
+int ReportUnknownCommand(const std::string& word, const CLI::App& app, std::ostream& err) {
+  std::vector<std::string> commands;
+  for (const CLI::App* command : app.get_subcommands({})) {
+    commands.push_back(command->get_name());
+  }
+  const std::vector<std::string_view> names(commands.begin(), commands.end());
+  err << "kvasir: there is no command `" << word << "`; did you mean `"
+      << NearestName(word, names) << "`?\n`kvasir --help` lists the commands.\n";
+  return static_cast<int>(ExitCode::kUsage);
+}
+
 }  // namespace
 
 ExitCode RunApp(const std::vector<std::string>& arguments,
@@ -53,7 +74,10 @@ ExitCode RunApp(const std::vector<std::string>& arguments,
   try {
     app.parse(std::move(reversed));
   } catch (const CLI::ParseError& error) {  // CLI11 knows no other way.
-    const int code = app.exit(error, *environment.out, *environment.err);
+    const std::string word = app.get_subcommands().empty() ? UnknownCommand(app) : "";
+    const int code = word.empty()
+                         ? app.exit(error, *environment.out, *environment.err)
+                         : ReportUnknownCommand(word, app, *environment.err);
     return code == 0 ? ExitCode::kOk : ExitCode::kUsage;
   }
   return invocation.exit_code;

@@ -66,6 +66,11 @@ TEST_F(AppTest, WrongUsageIsTwoAndAsksNoNode) {
   EXPECT_EQ(admin_.calls, 0u);
 }
 
+TEST_F(AppTest, AnUnknownCommandIsNamedTogetherWithTheNearest) {
+  EXPECT_EQ(Run({"-o", "json", "inof", "--help-me"}), ExitCode::kUsage);
+  EXPECT_NE(err().find("no command `inof`; did you mean `info`?"), std::string::npos) << err();
+}
+
 TEST_F(AppTest, TheServerComesFromTheOptionElseFromTheEnvironment) {
   environment_.default_server = "env:1";
   Run({"ping"});

@@ -1,5 +1,5 @@
-#ifndef KVASIR_SERVICE_NEAREST_NAME_H_
-#define KVASIR_SERVICE_NEAREST_NAME_H_
+#ifndef KVASIR_BASE_NEAREST_NAME_H_
+#define KVASIR_BASE_NEAREST_NAME_H_
 
 #include <span>
 #include <string_view>
@@ -14,4 +14,4 @@ std::string_view NearestName(std::string_view text,
 
 }  // namespace kvasir
 
-#endif  // KVASIR_SERVICE_NEAREST_NAME_H_
+#endif  // KVASIR_BASE_NEAREST_NAME_H_
