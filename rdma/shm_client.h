@@ -18,7 +18,7 @@ class ShmClient {
   struct Options {
     // How long a Connect that maps a region first may enter its pages ahead of use, but
     // at most half of its own time. 8 GiB/s measured with 4 KiB pages.
-    std::chrono::milliseconds populate_time_max{2'000};
+    std::chrono::milliseconds populate_time_max{50};
   };
   // `clock` is not owned and must outlive the transport.
   static std::unique_ptr<ClientTransport> Create(const Options& options,
