@@ -75,7 +75,8 @@ struct PutItem {
 class Client {
  public:
   // Connects to the nodes. InvalidArgument for options that make no sense; Unavailable
-  // if no node answers within options.connect_timeout, unless
+  // if no node answers within options.connect_timeout, and FailedPrecondition if nodes
+  // answer but options.transport works with none of them, unless
   // options.connect_lazily: then calls miss until a node answers. A client that has
   // connected once never fails for that reason again: it misses and reconnects itself.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(const ClientOptions& options);
