@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/memory_limit.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // Linux 5.14
@@ -59,23 +60,35 @@ absl::Status CheckRequest(const Region::Options& options) {
     return absl::InvalidArgumentError(
         fmt::format("map region: NUMA node {} does not exist", options.numa_node));
   }
+  // Beyond a container's limit the kernel would kill the process instead of refusing. Its
+  // huge pages have a limit of their own.
+  const MemoryLimit container = ReadMemoryLimit();
+  const uint64_t small = std::min(kKiB * ReadNumberAfter("/proc/meminfo", "MemAvailable:"),
+                                  container.free_bytes);
   // One or the other and not their sum: a region is of one kind of page throughout.
-  const uint64_t available = std::max(
-      kKiB * ReadNumberAfter("/proc/meminfo", "MemAvailable:"), FreeHugePageBytes());
+  const uint64_t available = std::max(small, FreeHugePageBytes());
   if (options.size_bytes > available) {
-    return absl::ResourceExhaustedError(
-        fmt::format("map region: {} asked for, {} available", FormatSize(options.size_bytes),
-                    FormatSize(available)));
+    return absl::ResourceExhaustedError(fmt::format(
+        "map region: {} asked for, {} available{}", FormatSize(options.size_bytes),
+        FormatSize(available),
+        container.limit_bytes == UINT64_MAX
+            ? ""
+            : fmt::format(" within the container's {}", FormatSize(container.limit_bytes))));
   }
   return absl::OkStatus();
 }
 
-void Bind(std::span<std::byte> bytes, int numa_node) {
-  if (numa_node < 0) return;
+absl::Status Bind(std::span<std::byte> bytes, int numa_node) {
+  if (numa_node < 0) return absl::OkStatus();
   bitmask* const nodes = numa_allocate_nodemask();
   numa_bitmask_setbit(nodes, static_cast<unsigned>(numa_node));
-  numa_tonodemask_memory(bytes.data(), bytes.size(), nodes);
+  const long bound = mbind(bytes.data(), bytes.size(), MPOL_BIND, nodes->maskp,
+                           nodes->size + 1, MPOL_MF_STRICT);
+  const int error = errno;
   numa_free_nodemask(nodes);
+  if (bound == 0) return absl::OkStatus();
+  return ErrnoStatus(error, fmt::format("map region: bind {} to NUMA node {}",
+                                        FormatSize(bytes.size()), numa_node));
 }
 
 // EFAULT is where a touch would be SIGBUS: no page is left, as on a node whose huge pages
@@ -132,7 +145,7 @@ absl::StatusOr<std::unique_ptr<Region>> Region::Map(const Options& options) {
     return ErrnoStatus(errno, "map region: seal");
   }
   madvise(address, size, MADV_DONTDUMP);  // Best effort: a kernel may lack it.
-  Bind(bytes, options.numa_node);
+  if (absl::Status status = Bind(bytes, options.numa_node); !status.ok()) return status;
   if (absl::Status status = Populate(bytes, options); !status.ok()) return status;
   return region;
 }

@@ -4,45 +4,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <fstream>
 #include <string>
 #include <thread>
 
+#include "base/memory_limit.h"
+
 namespace kvasir {
 namespace {
-
-// The number in the first line of a cgroup's file; the largest there is for "max" or if
-// there is no such file.
-uint64_t ReadLimit(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  uint64_t limit = 0;
-  if (!std::getline(file, line)) return UINT64_MAX;
-  const auto [end, error] =
-      std::from_chars(line.data(), line.data() + line.size(), limit);
-  return error == std::errc() && end != line.data() ? limit : UINT64_MAX;
-}
-
-// The least memory limit of the process's cgroup and those above it, where the unified
-// hierarchy (cgroup v2) or the memory controller of v1 is mounted in the usual place.
-uint64_t CgroupMemoryLimit() {
-  uint64_t limit = std::min(ReadLimit("/sys/fs/cgroup/memory.max"),
-                            ReadLimit("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
-  std::ifstream cgroups("/proc/self/cgroup");
-  std::string line;
-  while (std::getline(cgroups, line)) {
-    if (!line.starts_with("0::")) continue;
-    std::string path = line.substr(3);
-    while (path.size() > 1) {
-      limit =
-          std::min(limit, ReadLimit(fmt::format("/sys/fs/cgroup{}/memory.max", path)));
-      path.resize(path.rfind('/'));
-    }
-  }
-  return limit;
-}
 
 std::string HostName() {
   char name[256] = {};
@@ -71,7 +41,7 @@ Machine Machine::Inspect() {
   const auto pages = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES));
   const auto page_bytes = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   return Machine{
-      .memory_bytes = std::min(pages * page_bytes, CgroupMemoryLimit()),
+      .memory_bytes = std::min(pages * page_bytes, ReadMemoryLimit().limit_bytes),
       .cores = std::max(1u, std::thread::hardware_concurrency()),
       .host_name = HostName(),
       .boot_id = BootId(),
