@@ -53,6 +53,7 @@ class ShmServerTransport final : public ServerTransport {
   void Fence(const FenceTarget& target, absl::AnyInvocable<void() &&> done) override;
   size_t loops() const override { return parts_.epolls.size(); }
   void Poll(size_t loop, std::chrono::milliseconds wait_max) override;
+  void OnGranted(Access access, uint64_t size_bytes) override;
   TransportStats stats() const override;
 
  private:
@@ -79,6 +80,8 @@ class ShmServerTransport final : public ServerTransport {
   const ShmNonce name_ = RandomShmNonce();
   ShmLaneTable table_;
   // Statistics: they order nothing.
+  std::atomic<uint64_t> read_bytes_{0};
+  std::atomic<uint64_t> read_ops_{0};
   std::atomic<uint64_t> written_bytes_{0};
   std::atomic<uint64_t> written_ops_{0};
   std::atomic<uint64_t> refused_{0};
@@ -299,9 +302,18 @@ ShmLaneTable::Keep ShmServerTransport::ServePut(ShmConnection* connection,
                                                                       : Keep::kNo;
 }
 
+// Gets are copies out of a mapping, which the server does not see.
+void ShmServerTransport::OnGranted(Access access, uint64_t size_bytes) {
+  if (access != Access::kRead) return;
+  read_bytes_.fetch_add(size_bytes, std::memory_order_relaxed);
+  read_ops_.fetch_add(1, std::memory_order_relaxed);
+}
+
 TransportStats ShmServerTransport::stats() const {
   TransportStats stats;
   stats.lanes = table_.lanes();
+  stats.read_bytes_total = read_bytes_.load(std::memory_order_relaxed);
+  stats.read_ops_total = read_ops_.load(std::memory_order_relaxed);
   stats.written_bytes_total = written_bytes_.load(std::memory_order_relaxed);
   stats.written_ops_total = written_ops_.load(std::memory_order_relaxed);
   stats.refused_frames_total = refused_.load(std::memory_order_relaxed);

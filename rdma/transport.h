@@ -157,6 +157,12 @@ class ServerTransport {
   }
   virtual bool can_push() const { return false; }
 
+  // A lease has been granted on one of this transport's lanes. For the stats of a
+  // transport whose clients move the bytes past it; the others count what they move.
+  virtual void OnGranted(Access access, uint64_t size_bytes) {
+    (void)access, (void)size_bytes;
+  }
+
   virtual size_t loops() const { return 0; }
   // Does the background work of one loop, waiting at most `wait_max` for some. Each
   // loop is called by one thread at a time.

@@ -151,6 +151,7 @@ void KvCore::Impl::GrantRead(const Call& call, Found* found, Instant expiry,
     return;
   }
   ++counters_.read_grants;
+  call.transport()->OnGranted(Access::kRead, grant->size_bytes());
   grant->set_outcome(v1::KEY_OUTCOME_OK);
   grant->set_lease(static_cast<uint64_t>(granted->lease));
   if (pushes == nullptr) {

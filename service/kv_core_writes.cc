@@ -181,6 +181,7 @@ absl::Status KvCore::Impl::GrantWrite(const Call& call, Reservation reservation,
     return granted.status();
   }
   ++counters_.write_grants;
+  call.transport()->OnGranted(Access::kWrite, extent.size_bytes);
   grant->set_outcome(v1::KEY_OUTCOME_OK);
   grant->set_lease(static_cast<uint64_t>(granted->lease));
   grant->set_region(static_cast<uint32_t>(extent.region));

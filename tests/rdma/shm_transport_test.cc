@@ -213,7 +213,7 @@ TEST_F(ShmTransportTest, ReadsNeedNoServerLoop) {
   EXPECT_TRUE(SameBytes(batch.local(0), gate_.Bytes(token)));
 }
 
-TEST_F(ShmTransportTest, StatsCountPutsAndLanesAndLeaveGetsToTheClient) {
+TEST_F(ShmTransportTest, StatsCountLanesAndPutsAndTheGetsThatWereGranted) {
   const auto lane = Open();
   TransferBatch writes(client_.get(),
                        {Grant(Access::kWrite, kMiB + 5), Grant(Access::kWrite, 10)});
@@ -225,11 +225,14 @@ TEST_F(ShmTransportTest, StatsCountPutsAndLanesAndLeaveGetsToTheClient) {
                                               .access = Access::kWrite,
                                               .sealed = "forged"}});
   lane->Run(refused.transfers(), Later());
+  server_->OnGranted(Access::kWrite, kMiB + 5);
+  server_->OnGranted(Access::kRead, kMiB);
   const TransportStats stats = server_->stats();
   EXPECT_EQ(stats.lanes, 1u);
   EXPECT_EQ(stats.written_bytes_total, kMiB + 15);
   EXPECT_EQ(stats.written_ops_total, 2u);
-  EXPECT_EQ(stats.read_bytes_total, 0u);
+  EXPECT_EQ(stats.read_bytes_total, kMiB);
+  EXPECT_EQ(stats.read_ops_total, 1u);
   EXPECT_EQ(stats.refused_frames_total, 1u);
 }
 

@@ -174,6 +174,17 @@ TEST_F(KvCoreReadsTest, AGrantTellsAllOfABlockAndItsTokenReadsIt) {
   EXPECT_EQ(grant.token().size(), kSealedTokenBytes);
 }
 
+TEST_F(KvCoreReadsTest, TheTransportIsToldWhatWasGranted) {
+  node_.MustPut(peer_, "k", "bytes");
+  node_.GrantRead(peer_, "k");
+  node_.GrantRead(peer_, "absent");
+  const TransportStats stats = node_.tcp.stats();
+  EXPECT_EQ(stats.written_ops_total, 1u);
+  EXPECT_EQ(stats.written_bytes_total, 5u);
+  EXPECT_EQ(stats.read_ops_total, 1u);
+  EXPECT_EQ(stats.read_bytes_total, 5u);
+}
+
 TEST_F(KvCoreReadsTest, EachKeyHasItsOwnOutcome) {
   node_.MustPut(peer_, "k", "bytes");
   v1::GrantReadsRequest request;

@@ -123,9 +123,18 @@ bool FakeTransport::can_push() const {
   return can_push_;
 }
 
+void FakeTransport::OnGranted(Access access, uint64_t size_bytes) {
+  MutexLock lock(&mu_);
+  const bool read = access == Access::kRead;
+  ++(read ? granted_.read_ops_total : granted_.written_ops_total);
+  (read ? granted_.read_bytes_total : granted_.written_bytes_total) += size_bytes;
+}
+
 TransportStats FakeTransport::stats() const {
   MutexLock lock(&mu_);
-  return {.lanes = lanes_.size()};
+  TransportStats stats = granted_;
+  stats.lanes = lanes_.size();
+  return stats;
 }
 
 }  // namespace kvasir

@@ -63,6 +63,8 @@ class FakeTransport final : public ServerTransport {
   bool Push(SessionId session, LaneId lane, std::span<PushItem> items) override
       ABSL_LOCKS_EXCLUDED(mu_);
   bool can_push() const override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnGranted(Access access, uint64_t size_bytes) override ABSL_LOCKS_EXCLUDED(mu_);
+  // Its bytes and operations are those that were granted.
   TransportStats stats() const override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
@@ -78,6 +80,7 @@ class FakeTransport final : public ServerTransport {
   bool holding_ ABSL_GUARDED_BY(mu_) = false;
   bool can_push_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status refusal_ ABSL_GUARDED_BY(mu_);
+  TransportStats granted_ ABSL_GUARDED_BY(mu_);
   absl::AnyInvocable<void()> on_accept_ ABSL_GUARDED_BY(mu_);
   std::map<LaneId, SessionId> lanes_ ABSL_GUARDED_BY(mu_);
   std::deque<Held> held_ ABSL_GUARDED_BY(mu_);
