@@ -84,6 +84,10 @@ absl::StatusOr<std::unique_ptr<LaneClient>> LaneClient::Open(
     return lane->OpenExchange(session, hello, deadline);
   };
   absl::StatusOr<std::unique_ptr<Lane>> path = transport->Connect(exchange, deadline);
+  // The node has answered, so it is the transport that does not work, not the node.
+  if (lane->id_ != LaneId{} && absl::IsUnavailable(path.status())) {
+    return absl::FailedPreconditionError(path.status().message());
+  }
   if (!path.ok()) return path.status();
   lane->lane_ = *std::move(path);
   return lane;

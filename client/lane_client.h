@@ -48,8 +48,8 @@ class LaneClient {
 
   // Opens a lane of `session`: the transport's hello and offer are the stream's first
   // exchange. `transport` and `clock` must outlive the lane. Unavailable or
-  // DeadlineExceeded if the node does not answer; FailedPrecondition if the transport
-  // does not work between these two hosts; else as the server says.
+  // DeadlineExceeded if the node does not answer; FailedPrecondition if it does and the
+  // transport does not work between these two hosts; else as the server says.
   static absl::StatusOr<std::unique_ptr<LaneClient>> Open(
       const Options& options, SessionId session, std::unique_ptr<ControlStream> stream,
       ClientTransport* transport, const Clock* clock, Instant deadline);

@@ -127,6 +127,7 @@ absl::Status NodeClient::TryConnect(Instant deadline) {
   session.heartbeat = channel_->OpenHeartbeat(*id);
   absl::StatusOr<bool> draining = session.heartbeat->Beat(deadline);
   if (!draining.ok()) return draining.status();
+  SetDraining(*draining);
   session.next_beat = clock_->Now() + session.beat_interval;
 
   LanePool::Session lanes{.id = *id, .transport = nullptr, .term = 0};
@@ -213,7 +214,15 @@ void NodeClient::Beat(Instant now) {
   const absl::StatusOr<bool> draining = session_->heartbeat->Beat(
       now + std::max(session_->silence - session_->beat_interval, session_->beat_interval));
   if (!draining.ok()) return EndSession(ToStd(draining.status().message()));
+  SetDraining(*draining);
   session_->next_beat = now + session_->beat_interval;
+}
+
+void NodeClient::SetDraining(bool draining) {
+  if (draining_.exchange(draining, std::memory_order_relaxed) == draining) return;
+  Log(LogLevel::kInfo, fmt::format("node {} {}", options_.name,
+                                   draining ? "is draining: it is asked for gets alone"
+                                            : "takes puts again"));
 }
 
 void NodeClient::EndSession(std::string_view why) {
@@ -321,6 +330,10 @@ void NodeClient::Get(std::span<const std::string_view> keys, Sink& sink,
 
 void NodeClient::Put(std::span<const PutItem> items, const PutCall& call,
                      std::span<KeyResult> results) {
+  if (draining_.load(std::memory_order_relaxed)) {
+    Fill(absl::UnavailableError("put: the node is draining"), results);
+    return counters_->CountPut(results, TransportKind::kTcp);
+  }
   InParts(items.size(), [&](size_t offset, size_t count) {
     const std::span<KeyResult> part = results.subspan(offset, count);
     // 0 would mean that it is never retried.

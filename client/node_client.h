@@ -79,6 +79,7 @@ class NodeClient {
     bool replace = false;
     Instant deadline;
   };
+  // Fails without asking a node that is draining.
   void Put(std::span<const PutItem> items, const PutCall& call, std::span<KeyResult> results);
   // kOk or kAbsent, or why it is not known. Returns how many keys it pinned.
   size_t Lookup(std::span<const std::string_view> keys, const LaneClient::LookupCall& call,
@@ -116,6 +117,7 @@ class NodeClient {
                                                        Instant deadline);
   void LogTransport(std::string_view line);
   void Beat(Instant now);
+  void SetDraining(bool draining);
   void EndSession(std::string_view why);
 
   absl::Status CheckOpen() const;
@@ -136,6 +138,9 @@ class NodeClient {
   // A call found the node gone; Step asks the session's heartbeat at once. Relaxed: a
   // Step that sees it late is the next Step.
   std::atomic<bool> suspect_{false};
+  // The node takes nothing new, as its last beat said. Relaxed: a put that sees it late is
+  // refused by the node.
+  std::atomic<bool> draining_{false};
   RetryBudget budget_;
   std::atomic<uint64_t> next_op_id_;
   // A TransportKind, or kNoTransport. Relaxed: for people to look at.

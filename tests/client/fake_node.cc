@@ -80,9 +80,9 @@ class FakeTransport final : public ClientTransport {
     return std::make_unique<FakeRegion>(node_, memory);
   }
   absl::StatusOr<std::unique_ptr<Lane>> Connect(Rendezvous rendezvous, Instant) override {
-    if (!node_->connect_status.ok()) return node_->connect_status;
     absl::StatusOr<std::string> offer = rendezvous("hello");
     if (!offer.ok()) return offer.status();
+    if (!node_->connect_status.ok()) return node_->connect_status;
     if (*offer != "offer") return absl::InternalError("connect: not the fake's offer");
     return std::make_unique<FakeLane>(node_);
   }
@@ -98,7 +98,7 @@ class FakeHeartbeat final : public HeartbeatStream {
   absl::StatusOr<bool> Beat(Instant) override {
     ++node_->beats;
     if (!node_->beat_status.ok()) return node_->beat_status;
-    return false;
+    return node_->draining;
   }
 
  private:

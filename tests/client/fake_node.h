@@ -69,6 +69,7 @@ class FakeNode {
   int sessions_opened = 0;
   int sessions_closed = 0;
   absl::Status beat_status;
+  bool draining = false;
   int beats = 0;
   int heartbeats_open = 0;
 

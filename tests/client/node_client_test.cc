@@ -126,6 +126,44 @@ TEST_F(NodeClientTest, ANamedTransportThatDoesNotWorkFailsClosed) {
   EXPECT_EQ(Get("k"), Outcome::kNodeDown);
 }
 
+TEST_F(NodeClientTest, ATransportThatStoppedToWorkIsChosenAgain) {
+  for (const absl::Status& why : {absl::UnavailableError("the socket is gone"),
+                                  absl::FailedPreconditionError("the device is gone")}) {
+    FakeNode tcp(TransportKind::kTcp);
+    const auto tcp_transport = tcp.MakeTransport();
+    node_.connect_status = absl::OkStatus();
+    node_.offered = {v1::TRANSPORT_KIND_SHM, v1::TRANSPORT_KIND_TCP};
+    Make({transport_.get(), tcp_transport.get()});
+    ASSERT_TRUE(client_->Connect(In(1000)).ok());
+    ASSERT_EQ(client_->transport(), TransportKind::kShm);
+    node_.on_request = [](const v1::LaneRequest&) { return absl::UnavailableError("cut"); };
+    client_->UnpinOwner("breaks the only lane", In(1)).IgnoreError();
+    node_.on_request = nullptr;
+    node_.connect_status = why;
+    EXPECT_NE(Get("k"), Outcome::kOk);
+    node_.clock.Advance(milliseconds(1000));
+    client_->Step();
+    EXPECT_EQ(client_->transport(), TransportKind::kTcp) << why;
+    client_.reset();  // Before the other node, whose lanes it holds.
+  }
+}
+
+TEST_F(NodeClientTest, ADrainingNodeIsAskedForGetsAlone) {
+  node_.Store("k", "abc");
+  Connect();
+  node_.draining = true;
+  node_.clock.Advance(milliseconds(1000));
+  client_->Step();
+  EXPECT_EQ(Put("new", "abc"), Outcome::kNodeDown);
+  EXPECT_TRUE(node_.requests.empty());
+  EXPECT_EQ(counters_.Read().put_failures, 1u);
+  EXPECT_EQ(Get("k"), Outcome::kOk);
+  node_.draining = false;
+  node_.clock.Advance(milliseconds(1000));
+  client_->Step();
+  EXPECT_EQ(Put("new", "abc"), Outcome::kOk);
+}
+
 TEST_F(NodeClientTest, StepBeatsWhenABeatIsDue) {
   Connect();
   EXPECT_EQ(node_.beats, 1);
