@@ -23,6 +23,8 @@ HIDDEN = ("/tmp", "/run", "/mnt", "/dev", "/proc", "/sys")
 SPARE_MIB = 512
 # Of the caller's environment, what means nothing in the guest.
 ENVIRONMENT_NOT = {"PATH", "TMPDIR", "XDG_RUNTIME_DIR", "PWD", "OLDPWD", "SHLVL", "_"}
+# What softroce-devices tells a program in the guest.
+DEVICE_VARIABLES = ("SOFTROCE", "SOFTROCE_MTU", "SOFTROCE_LEFT", "SOFTROCE_RIGHT")
 GUEST_PATH = "/run/softroce:/usr/local/sbin:/usr/sbin:/sbin"
 OUT = "/mnt/out"
 
@@ -85,16 +87,10 @@ def folders_to_show(options, working_directory):
 
 
 def environment(options):
-    """The command's environment: the caller's, and what tells it about the devices."""
+    """The command's environment: the caller's. `start` adds what tells of the devices."""
     result = {name: value for name, value in os.environ.items()
               if name not in ENVIRONMENT_NOT}
     result["PATH"] = f"{GUEST_PATH}:{os.environ.get('PATH', '/usr/bin:/bin')}"
-    rails = range(options.rails)
-    result["SOFTROCE"] = "wire" if options.wire else "self"
-    result["SOFTROCE_MTU"] = str(options.mtu)
-    left, right = ("rxa", "rxb") if options.wire else ("rxe", "rxe")
-    result["SOFTROCE_LEFT"] = ",".join(f"{left}{rail}" for rail in rails)
-    result["SOFTROCE_RIGHT"] = ",".join(f"{right}{rail}" for rail in rails)
     if options.out:
         result["SOFTROCE_OUT"] = OUT
     return result
@@ -103,7 +99,7 @@ def environment(options):
 def fill_run_folder(options, folder):
     """Writes what the guest reads: the fixed scripts, the settings and the command."""
     working_directory = os.getcwd()
-    for name in ("start", "softroce-wire"):
+    for name in ("start", "softroce-devices", "softroce-wire"):
         shutil.copy(HERE / name, folder / name)
         (folder / name).chmod(0o755)
     shown = folders_to_show(options, working_directory)
@@ -111,11 +107,11 @@ def fill_run_folder(options, folder):
                 "mtu": options.mtu, "show_again": " ".join(shown)}
     (folder / "settings").write_text(
         "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in settings.items()))
-    words = ["env", "-i", *(f"{name}={value}" for name, value in environment(options).items()),
-             *options.command]
+    words = [f"{name}={value}" for name, value in environment(options).items()]
+    devices = " ".join(f'{name}="${name}"' for name in DEVICE_VARIABLES)
     (folder / "command").write_text(
         f"cd {shlex.quote(working_directory)} || exit {EXIT_FAILED}\n"
-        f"exec {' '.join(map(shlex.quote, words))}\n")
+        f"exec env -i {shlex.join(words)} {devices} {shlex.join(options.command)}\n")
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (folder / "has_out").touch()
