@@ -28,6 +28,7 @@ class BaselineServers {
 
   std::string grpc_address() const;
   uint16_t socket_port() const { return ports_.socket; }
+  pid_t pid() const { return child_; }
 
   struct Ports {
     uint16_t grpc = 0;

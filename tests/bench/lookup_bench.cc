@@ -26,6 +26,7 @@ constexpr int kKeyBytes = 80;
 constexpr int kCallers = 64;
 constexpr int kRounds = 7;
 constexpr int kCallsPerRound = 2000;
+constexpr int kCallsPerCaller = kCallsPerRound / 4;
 // Length of a LookupResponse of 64 keys: 64 bytes of residency and the two counts.
 constexpr uint64_t kReplyBytes = 68;
 
@@ -97,12 +98,29 @@ double CallsPerSecond(const std::vector<Call>& calls) {
     std::vector<std::thread> callers;
     for (const Call& call : calls) {
       callers.emplace_back([&call] {
-        for (int i = 0; i < kCallsPerRound / 4; ++i) call();
+        for (int i = 0; i < kCallsPerCaller; ++i) call();
       });
     }
     for (std::thread& caller : callers) caller.join();
   });
-  return static_cast<double>(calls.size()) * (kCallsPerRound / 4) / seconds;
+  return static_cast<double>(calls.size()) * kCallsPerCaller / seconds;
+}
+
+// Processor microseconds a call, at either end, of one side of a comparison.
+struct Processor {
+  pid_t server;
+  std::vector<double> client_us, server_us;
+};
+
+// Calls a second of all callers at once; their processor time goes into *processor.
+double MeasureCalls(const std::vector<Call>& calls, Processor* processor) {
+  const double client = ProcessorSeconds(0);
+  const double server = ProcessorSeconds(processor->server);
+  const double rate = CallsPerSecond(calls);
+  const double us_a_call = 1e6 / (static_cast<double>(calls.size()) * kCallsPerCaller);
+  processor->client_us.push_back((ProcessorSeconds(0) - client) * us_a_call);
+  processor->server_us.push_back((ProcessorSeconds(processor->server) - server) * us_a_call);
+  return rate;
 }
 
 struct Calls {
@@ -122,21 +140,25 @@ void CompareOneCaller(const Calls& calls) {
   PrintAtMost("lookup_64_keys_p50_vs_stream", us[0] / us[2], 1.25);
 }
 
-void CompareManyCallers(const std::vector<Calls>& callers) {
+void CompareManyCallers(const std::vector<Calls>& callers, pid_t server, pid_t bare_server) {
   std::vector<Call> lookups, unaries, streams;
   for (const Calls& calls : callers) {
     lookups.push_back(calls.lookup);
     unaries.push_back(calls.unary);
     streams.push_back(calls.stream);
   }
+  Processor processors[] = {{server, {}, {}}, {bare_server, {}, {}}, {bare_server, {}, {}}};
   const Side sides[] = {
-      {"lookup", [&] { return CallsPerSecond(lookups); }},
-      {"unary", [&] { return CallsPerSecond(unaries); }},
-      {"stream", [&] { return CallsPerSecond(streams); }},
+      {"lookup", [&] { return MeasureCalls(lookups, &processors[0]); }},
+      {"bare unary", [&] { return MeasureCalls(unaries, &processors[1]); }},
+      {"bare stream", [&] { return MeasureCalls(streams, &processors[2]); }},
   };
   const std::vector<double> rate = InterleavedMedians(sides, 5);
-  std::printf("%d callers: %.0f lookups/s; bare unary %.0f/s; bare stream %.0f/s\n", kCallers,
-              rate[0], rate[1], rate[2]);
+  for (size_t i = 0; i < std::size(sides); ++i) {
+    std::printf("%d callers, %s: %.0f/s, processor us a call: client %.1f, server %.1f\n",
+                kCallers, sides[i].name.c_str(), rate[i], Median(processors[i].client_us),
+                Median(processors[i].server_us));
+  }
   PrintAtLeast("lookup_64_keys_per_second_64_lanes_vs_unary", rate[0] / rate[1], 1.4);
   PrintAtLeast("lookup_64_keys_per_second_64_lanes_vs_stream", rate[0] / rate[2], 0.75);
 }
@@ -165,7 +187,7 @@ int Main() {
                        .stream = StreamCall(stub.get(), request)});
   }
   CompareOneCaller(callers[0]);
-  CompareManyCallers(callers);
+  CompareManyCallers(callers, server->pid(), baselines.pid());
   return 0;
 }
 

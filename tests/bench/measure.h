@@ -1,6 +1,8 @@
 #ifndef KVASIR_TESTS_BENCH_MEASURE_H_
 #define KVASIR_TESTS_BENCH_MEASURE_H_
 
+#include <sys/types.h>
+
 #include <functional>
 #include <span>
 #include <string>
@@ -29,6 +31,10 @@ double Quantile(std::vector<double> values, double fraction);
 
 // Seconds that `work` takes.
 double Seconds(const std::function<void()>& work);
+
+// Processor seconds of the process `pid` (0: this one) with all its threads, in user and
+// kernel mode, since it started.
+double ProcessorSeconds(pid_t pid);
 
 // "RATIO <name> <value> at-least|at-most <target>", on standard output.
 void PrintAtLeast(std::string_view name, double value, double target);
