@@ -2,6 +2,8 @@
 #define KVASIR_CLIENT_NODE_CLIENT_STREAM_H_
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/call.h>
+#include <grpcpp/impl/call_op_set.h>
 
 #include <memory>
 
@@ -15,7 +17,8 @@ namespace kvasir {
 // A bidirectional gRPC stream used as a sequence of exchanges: one request, one response.
 // Its completion queue is its own and is driven by the thread that calls Exchange, so no
 // other thread takes part in a round trip. Opened by the first exchange, whose request
-// travels with the stream's headers. Not thread-safe.
+// travels with the stream's headers. Each later one is a single batch of gRPC's core that
+// sends and receives, and so a single completion (docs/decisions/0006). Not thread-safe.
 template <typename Request, typename Response>
 class ExchangeStream {
  public:
@@ -43,15 +46,15 @@ class ExchangeStream {
   // Unavailable.
   absl::Status Exchange(const Request& request, Response* response, Instant deadline) {
     if (ended_) return absl::UnavailableError("use control stream: it has ended");
-    if (!started_) {
-      context_.set_initial_metadata_corked(true);
-      stream_->StartCall(nullptr);
-      started_ = true;
+    int events = 0;
+    const grpc::Status begun = started_ ? Begin(request, response, &events)
+                                        : BeginFirst(request, response, &events);
+    if (!begun.ok()) {
+      ended_ = true;
+      return FromGrpcStatus(begun);
     }
-    stream_->Write(request, this);
-    stream_->Read(response, this);
     bool ok = true;
-    if (!Await(2, ToGrpcDeadline(*clock_, deadline), &ok)) {
+    if (!Await(events, ToGrpcDeadline(*clock_, deadline), &ok)) {
       ended_ = true;
       return absl::DeadlineExceededError("use control stream: no answer in time");
     }
@@ -59,6 +62,31 @@ class ExchangeStream {
   }
 
  private:
+  using SendAndReceive =
+      grpc::internal::CallOpSet<grpc::internal::CallOpSendMessage,
+                                grpc::internal::CallOpRecvMessage<Response>>;
+
+  // Both begin an exchange and say how many events complete it.
+  grpc::Status BeginFirst(const Request& request, Response* response, int* events) {
+    context_.set_initial_metadata_corked(true);
+    stream_->StartCall(nullptr);
+    started_ = true;
+    stream_->Write(request, this);
+    stream_->Read(response, this);
+    *events = 2;
+    return grpc::Status::OK;
+  }
+  grpc::Status Begin(const Request& request, Response* response, int* events) {
+    grpc::Status serialized = operations_.SendMessage(request);
+    if (!serialized.ok()) return serialized;
+    operations_.RecvMessage(response);
+    operations_.set_output_tag(this);
+    grpc::internal::Call call(context_.c_call(), /*call_hook=*/nullptr, &queue_);
+    operations_.FillOps(&call);
+    *events = 1;
+    return grpc::Status::OK;
+  }
+
   // Takes `events` completions off the queue. On the deadline it cancels the call and
   // takes what is left then, which comes at once, so that gRPC touches no argument of
   // ours afterwards; false then. `*ok` stays true only if every event was good.
@@ -99,6 +127,7 @@ class ExchangeStream {
   grpc::ClientContext context_;
   grpc::CompletionQueue queue_;
   const std::unique_ptr<Stream> stream_;
+  SendAndReceive operations_;
   bool started_ = false;
   bool ended_ = false;
 };

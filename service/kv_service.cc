@@ -61,7 +61,7 @@ KvService::Heartbeat(grpc::CallbackServerContext* context) {
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* KvService::Lane(
     grpc::CallbackServerContext* context) {
-  return new LaneStream(core_, metrics_, clock_);
+  return new LaneStream(core_, metrics_, clock_, context);
 }
 
 grpc::ServerUnaryReactor* KvService::Lookup(grpc::CallbackServerContext* context,

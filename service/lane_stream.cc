@@ -44,30 +44,33 @@ absl::Status BadRequest(const char* message) {
 
 }  // namespace
 
-LaneStream::LaneStream(KvCore* core, RequestMetrics* metrics, const Clock* clock)
-    : core_(core), metrics_(metrics), clock_(clock) {
+LaneStream::LaneStream(KvCore* core, RequestMetrics* metrics, const Clock* clock,
+                       grpc::CallbackServerContext* context)
+    : core_(core),
+      metrics_(metrics),
+      clock_(clock),
+      call_(context->c_call(), /*call_hook=*/nullptr, /*cq=*/nullptr) {
+  functor_.functor_run = &OnReplyAndReadDone;
+  functor_.inlineable = 0;
+  functor_.stream = this;
+  reply_and_read_.set_core_cq_tag(&functor_);
+  StartSendInitialMetadata();
   StartRead(&request_bytes_);
+}
+
+void LaneStream::OnReplyAndReadDone(grpc_completion_queue_functor* functor, int success) {
+  LaneStream* const stream = static_cast<Functor*>(functor)->stream;
+  void* tag = nullptr;
+  bool ok = success != 0;
+  stream->reply_and_read_.FinalizeResult(&tag, &ok);
+  stream->OnReadDone(ok);
 }
 
 void LaneStream::OnReadDone(bool ok) {
   if (!ok) {
-    ended_ = true;
-    Close();  // At once: the fence need not wait for the reply on its way.
+    Close();  // At once: the fence need not wait for the stream's last words.
+    return Finish(grpc::Status::OK);
   }
-  ProceedWhenIdle();
-}
-
-// A write that failed means that the client is gone: the read fails next.
-void LaneStream::OnWriteDone(bool ok) { ProceedWhenIdle(); }
-
-void LaneStream::OnDone() {
-  Close();
-  delete this;
-}
-
-void LaneStream::ProceedWhenIdle() {
-  if (outstanding_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  if (ended_) return Finish(grpc::Status::OK);
   const v1::LaneRequest* const request = requests_.Read(&request_bytes_);
   if (request == nullptr) {
     Finish(ToGrpcStatus(BadRequest("lane: the message does not parse")));
@@ -78,23 +81,30 @@ void LaneStream::ProceedWhenIdle() {
   }
 }
 
+void LaneStream::OnDone() {
+  Close();
+  delete this;
+}
+
 void LaneStream::Answer(const v1::LaneRequest& request) {
   absl::AnyInvocable<void()&&> after_reply = Handle(request);
-  response_bytes_.Clear();  // The serialiser wants it empty.
+  if (session_gone()) return AnswerLast();
+  const grpc::Status serialized = reply_and_read_.SendMessage(response_);
+  if (!serialized.ok()) return Finish(serialized);
+  reply_and_read_.RecvMessage(&request_bytes_);
+  // From here on another thread may be in the next Answer, or have deleted this: nothing
+  // below may touch a member. Until the batch is done, nothing else ends the call.
+  reply_and_read_.FillOps(&call_);
+  if (after_reply) std::move(after_reply)();
+}
+
+void LaneStream::AnswerLast() {
   bool own_buffer = false;
   const grpc::Status serialized =
       grpc::GenericSerialize<grpc::ProtoBufferWriter, v1::LaneResponse>(
-          response_, &response_bytes_, &own_buffer);
+          response_, &last_response_bytes_, &own_buffer);
   if (!serialized.ok()) return Finish(serialized);
-  if (session_gone()) {  // Nothing can be done on this lane any more.
-    return StartWriteAndFinish(&response_bytes_, grpc::WriteOptions(), grpc::Status::OK);
-  }
-  // From the two starts on, another thread may be in the next Answer, or have deleted
-  // this: nothing below them may touch a member.
-  outstanding_.store(2, std::memory_order_relaxed);
-  StartWrite(&response_bytes_);
-  StartRead(&request_bytes_);
-  if (after_reply) std::move(after_reply)();
+  StartWriteAndFinish(&last_response_bytes_, grpc::WriteOptions(), grpc::Status::OK);
 }
 
 absl::AnyInvocable<void() &&> LaneStream::Handle(const v1::LaneRequest& request) {

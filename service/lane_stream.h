@@ -2,8 +2,8 @@
 #define KVASIR_SERVICE_LANE_STREAM_H_
 
 #include <grpcpp/grpcpp.h>
-
-#include <atomic>
+#include <grpcpp/impl/call.h>
+#include <grpcpp/impl/call_op_set.h>
 
 #include "absl/functional/any_invocable.h"
 #include "base/clock.h"
@@ -19,26 +19,35 @@ namespace kvasir {
 // answered with a LaneError and may be tried again, on another transport say. Then every
 // request is answered in turn. The end of the stream, however it comes, closes the lane.
 //
-// The next read is posted before the reply has left, so that the client's next request
-// finds it waiting: an answer starts once both the read and the write before it are
-// done. Messages are reused with the memory inside them, for which gRPC's own parsing
-// leaves no way: hence the raw bytes.
+// A reply and the read of the next request are one batch of gRPC's core, which the
+// callback API has no call for: one completion a request instead of two, and the client's
+// next request finds the read waiting (docs/decisions/0006). Messages are reused with the
+// memory inside them, for which gRPC's own parsing leaves no way: hence the raw bytes.
 //
-// Threads: gRPC calls the reactions, at most one read and one write at a time. Deletes
-// itself in OnDone.
+// Threads: gRPC calls the reactions, one at a time. Deletes itself in OnDone.
 class LaneStream final
     : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  // None owned; all must outlive the stream.
-  LaneStream(KvCore* core, RequestMetrics* metrics, const Clock* clock);
+  // None owned; all must outlive the stream. `context` is that of the call.
+  LaneStream(KvCore* core, RequestMetrics* metrics, const Clock* clock,
+             grpc::CallbackServerContext* context);
 
   void OnReadDone(bool ok) override;
-  void OnWriteDone(bool ok) override;
   void OnDone() override;
 
  private:
-  void ProceedWhenIdle();
+  using ReplyAndRead =
+      grpc::internal::CallOpSet<grpc::internal::CallOpSendMessage,
+                                grpc::internal::CallOpRecvMessage<grpc::ByteBuffer>>;
+  // What gRPC runs, on a thread of the callback API, when a ReplyAndRead is done.
+  struct Functor : grpc_completion_queue_functor {
+    LaneStream* stream;
+  };
+
+  static void OnReplyAndReadDone(grpc_completion_queue_functor* functor, int ok);
   void Answer(const v1::LaneRequest& request);
+  // Nothing can be done on this lane any more: sends response_ and ends the stream.
+  void AnswerLast();
   // Fills response_, counts it, and returns what is to run once it has left.
   absl::AnyInvocable<void() &&> Handle(const v1::LaneRequest& request);
   void Open(const v1::OpenLaneRequest& request);
@@ -49,16 +58,15 @@ class LaneStream final
   RequestMetrics* const metrics_;
   const Clock* const clock_;
 
-  // Operations that are out. Whoever takes it to 0 owns all that follows: its
-  // subtraction pairs with the one of the other reaction.
-  std::atomic<int> outstanding_{1};
-  bool ended_ = false;  // the read said that no more requests come
   SessionId session_;
   LaneId lane_{};  // 0: not open
   grpc::ByteBuffer request_bytes_;
-  grpc::ByteBuffer response_bytes_;
   LaneStreamReader requests_;
   v1::LaneResponse response_;
+  grpc::ByteBuffer last_response_bytes_;
+  grpc::internal::Call call_;
+  ReplyAndRead reply_and_read_;
+  Functor functor_;
 };
 
 }  // namespace kvasir
