@@ -50,6 +50,29 @@ inline constexpr size_t kMaxRememberedPuts = 16'384;  // ... and keys of all of 
 // A fence that takes longer than this raises FENCE_STUCK. Its memory stays quarantined.
 inline constexpr std::chrono::milliseconds kFenceStuckAfter{10'000};
 
+// The disk tier. A segment is one file of the database: what is written, and dropped, at
+// once. The larger the budget, the larger the segments, so that files stay few.
+inline constexpr uint64_t kMinTierSegmentBytes = 1 * kMiB;
+inline constexpr uint64_t kMaxTierSegmentBytes = 256 * kMiB;
+inline constexpr uint64_t kTierSegmentsPerBudget = 1024;
+inline constexpr uint64_t kMinTierBudgetBytes = 8 * kMiB;
+inline constexpr size_t kTierListingChunkBytes = 256 * kKiB;
+// At least a block of the database, so that a chunk never shares one with payload.
+inline constexpr size_t kTierListingChunkBytesMin = 4 * kKiB;
+// Files below an eighth of a segment are merged, this many of like size at a time.
+inline constexpr uint64_t kTierSmallSegmentDivisor = 8;
+inline constexpr size_t kTierMergeWidth = 8;
+// A segment of which less than a quarter is live is rewritten.
+inline constexpr uint64_t kTierSparseDivisor = 4;
+// Of what is dropped for the budget, at most a half is carried over because of its use.
+inline constexpr uint64_t kTierCarryDivisor = 2;
+// Removals that a tier remembers against Stores that come late.
+inline constexpr size_t kMaxTierTombstones = 262'144;
+inline constexpr size_t kMaxTierReaders = 64;         // threads that one Load keeps busy
+inline constexpr size_t kMaxTierQueuedStores = 1024;  // callers that wait to write
+inline constexpr int kMaxTierLoadRetries = 8;     // while blocks move under a reader
+inline constexpr int kMaxTierSetAside = 4;  // unreadable databases that are kept
+
 // Background steps.
 inline constexpr std::chrono::milliseconds kReaperInterval{50};
 inline constexpr std::chrono::milliseconds kEvictorInterval{20};

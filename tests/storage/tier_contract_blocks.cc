@@ -127,6 +127,13 @@ TEST_P(TierContract, DeleteBeatsALaterStoreOfAnOlderGeneration) {
   EXPECT_TRUE(StoreOne("a", 2, 100).ok());
   EXPECT_EQ(GenerationOf("a"), 0u);
   Reopen();
+  EXPECT_EQ(GenerationOf("a"), 0u);
+}
+
+TEST_P(TierContract, DeleteOfAStoredBlockBeatsLaterStoresAcrossAReopen) {
+  ASSERT_TRUE(StoreOne("a", 2, 100, Durability::kProcess).ok());
+  ASSERT_TRUE(DeleteOne("a", 3).ok());
+  Reopen();
   EXPECT_TRUE(StoreOne("a", 3, 100).ok());
   EXPECT_EQ(GenerationOf("a"), 0u);
   EXPECT_TRUE(StoreOne("a", 4, 100).ok());
