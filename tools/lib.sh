@@ -13,7 +13,7 @@ packages=(
   g++ git python3 ca-certificates
   protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libgrpc++-dev libabsl-dev
   libcli11-dev libyaml-cpp-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
-  prometheus-cpp-dev libcpp-httplib-dev libxxhash-dev libssl-dev libnuma-dev
+  prometheus-cpp-dev libcpp-httplib-dev libxxhash-dev libssl-dev libnuma-dev libibverbs-dev
   libgtest-dev libgmock-dev libhiredis-dev
 )
 # What only the benchmarks run: the peers that they measure against.
