@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
@@ -162,6 +163,9 @@ class ServerTransport {
   virtual void OnGranted(Access access, uint64_t size_bytes) {
     (void)access, (void)size_bytes;
   }
+  // Sessions that have asked so often for what they may not have that they should end.
+  // Each is told once.
+  virtual std::vector<SessionId> TakeMisbehaved() { return {}; }
 
   virtual size_t loops() const { return 0; }
   // Does the background work of one loop, waiting at most `wait_max` for some. Each

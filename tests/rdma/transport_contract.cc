@@ -1,6 +1,7 @@
 #include "tests/rdma/transport_contract.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <utility>
@@ -144,6 +145,31 @@ std::vector<Token> TransportContract::GrantMany(const OpenLane& lane, Access acc
 
 void TransportContract::Run(const OpenLane& lane, TransferBatch& batch) {
   lane.lane->Run(batch.transfers(), In(kPatience));
+}
+
+std::unique_ptr<Concurrently> TransportContract::RunUntilCut(const OpenLane& lane,
+                                                             TransferBatch& batch) {
+  constexpr uint64_t kSome = 3;  // copies
+  const uint64_t before = gate_.admitted();
+  const bool again = GetParam().one_sided;
+  loops_->PauseOnce([this, before] { return gate_.admitted() >= before + kSome; });
+  auto run = std::make_unique<Concurrently>([this, &lane, &batch, again] {
+    do {
+      Run(lane, batch);
+    } while (again && batch.AllOk());
+  });
+  if (!again) {
+    KV_CHECK(gate_.AwaitAdmitted(before + kSome, kPatience));
+    return run;
+  }
+  // What has arrived is all that there is to see of a move.
+  const Instant patience = In(kPatience);
+  const std::span<std::byte> arriving = gate_.Bytes(batch[0].token).first(sizeof(uint64_t));
+  while (!SameBytes(arriving, batch.local(0).first(arriving.size()))) {
+    KV_CHECK(Clock::Real()->Now() < patience);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  }
+  return run;
 }
 
 void TransportContract::Fence(SessionId session, LaneId lane, FenceScope scope,

@@ -40,6 +40,10 @@ struct TransportContractParam {
   // The gate decides on every read. False where clients map the arena and read by
   // themselves: then a read cannot be refused, stalled or cut.
   bool gate_guards_reads = true;
+  // The client's NIC moves the bytes both ways: neither the gate nor a loop that stands
+  // still can refuse or stall a move, so a batch in flight is one that is run again until
+  // it fails.
+  bool one_sided = false;
   // A fence of a lane's writes leaves its reads alone.
   bool write_fence_spares_reads = true;
 
@@ -80,6 +84,17 @@ bool AllEqual(std::span<const std::byte> bytes, std::byte value);
 bool SameBytes(std::span<const std::byte> a, std::span<const std::byte> b);
 size_t OpenFileCount();
 
+// `run` in a thread, from construction; the destructor joins.
+class Concurrently {
+ public:
+  explicit Concurrently(absl::AnyInvocable<void() &&> run);
+  // Returns once `run` has.
+  void Join() { pool_.reset(); }
+
+ private:
+  std::unique_ptr<ThreadPool> pool_;
+};
+
 class TransportContract : public testing::TestWithParam<TransportContractParam> {
  protected:
   static constexpr uint64_t kRegionBytes = 20 * kMiB;
@@ -103,6 +118,9 @@ class TransportContract : public testing::TestWithParam<TransportContractParam> 
                                uint64_t size_bytes);
   // Runs the batch with a deadline that is far away.
   void Run(const OpenLane& lane, TransferBatch& batch);
+  // The same in a thread while something else is done to the lane: returns once some of
+  // it has moved, and what runs on fails if the lane does.
+  std::unique_ptr<Concurrently> RunUntilCut(const OpenLane& lane, TransferBatch& batch);
   // Cuts the lane, or the whole session if `lane` is none.
   void Fence(SessionId session, LaneId lane, FenceScope scope, absl::Notification* done);
   void FenceAndWait(SessionId session, LaneId lane, FenceScope scope);
@@ -121,17 +139,6 @@ class TransportContract : public testing::TestWithParam<TransportContractParam> 
   TransportHalves halves_;
   std::unique_ptr<ServerLoops> loops_;
   uint64_t next_lane_ = 1;
-};
-
-// `run` in a thread, from construction; the destructor joins.
-class Concurrently {
- public:
-  explicit Concurrently(absl::AnyInvocable<void() &&> run);
-  // Returns once `run` has.
-  void Join() { pool_.reset(); }
-
- private:
-  std::unique_ptr<ThreadPool> pool_;
 };
 
 }  // namespace kvasir

@@ -1,0 +1,86 @@
+#ifndef KVASIR_RDMA_VERBS_SERVER_H_
+#define KVASIR_RDMA_VERBS_SERVER_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/executor.h"
+#include "rdma/transport.h"
+#include "rdma/verbs_device.h"
+#include "rdma/verbs_exports.h"
+#include "rdma/verbs_lane_table.h"
+#include "rdma/verbs_loop.h"
+
+namespace kvasir {
+
+// The server's half of the rdma transport. Clients move the bytes by themselves; this
+// half opens the NICs, registers regions, answers hellos with two queue pairs a rail (one
+// that admits READ only, one WRITE only), and takes them away again: a fence is a task of
+// a loop that puts them into ERR, destroys them and is done when the driver has returned.
+// docs/transports.md tells the rest.
+//
+// Threads: Poll(loop) as ServerTransport says; the rest from any.
+// Bounds:  lanes_max(); kVerbsRegionsMax regions.
+class VerbsServer final : public ServerTransport {
+ public:
+  struct Options {
+    VerbsDeviceOptions devices;
+    size_t loops = 1;
+    // Registers chunks of a large region at the same time; null: one after the other.
+    // Not owned; used by Export only.
+    Executor* registrar = nullptr;
+  };
+
+  // Opens the NICs. InvalidArgument for no loops; else as OpenVerbsRails.
+  static absl::StatusOr<std::unique_ptr<VerbsServer>> Create(const Options& options);
+  // Destroys every lane, then runs `done` of every fence that waits. REQUIRES: no call is
+  // under way.
+  ~VerbsServer() override;
+
+  // The rails, for people.
+  std::string Describe() const;
+  size_t lanes_max() const;
+
+  TransportKind kind() const override { return TransportKind::kRdma; }
+  absl::Status Export(const Region& region) override;
+  absl::StatusOr<std::string> Accept(SessionId session, LaneId lane,
+                                     std::string_view hello) override;
+  void Fence(const FenceTarget& target, absl::AnyInvocable<void() &&> done) override;
+  std::vector<SessionId> TakeMisbehaved() override { return lanes_.TakeMisbehaved(); }
+  void OnGranted(Access access, uint64_t size_bytes) override;
+  size_t loops() const override { return loops_.size(); }
+  void Poll(size_t loop, std::chrono::milliseconds wait_max) override;
+  TransportStats stats() const override;
+
+ private:
+  VerbsServer(const Options& options, std::vector<std::unique_ptr<VerbsDevice>> rails,
+              std::vector<std::unique_ptr<VerbsLoop>> loops);
+  // Makes and connects one rail's two queue pairs.
+  absl::StatusOr<VerbsRail> AcceptRail(size_t rail, size_t loop, const VerbsRail& hello,
+                                       std::vector<VerbsLaneTable::Queue>* queues);
+  size_t LoopOf(const SessionId& session) const;
+
+  const Options options_;
+  const std::vector<std::unique_ptr<VerbsDevice>> rails_;
+  VerbsExports exports_;
+  // A session's lanes are all on one loop, so a fence is one task.
+  std::vector<std::unique_ptr<VerbsLoop>> loops_;
+  VerbsLaneTable lanes_;
+  struct Granted {
+    std::atomic<uint64_t> blocks{0}, bytes{0};  // relaxed: guard nothing
+  };
+  Granted reads_, writes_;
+};
+
+}  // namespace kvasir
+
+#endif  // KVASIR_RDMA_VERBS_SERVER_H_
