@@ -66,8 +66,10 @@ inline constexpr size_t kTierMergeWidth = 8;
 inline constexpr uint64_t kTierSparseDivisor = 4;
 // Of what is dropped for the budget, at most a half is carried over because of its use.
 inline constexpr uint64_t kTierCarryDivisor = 2;
-// Removals that a tier remembers against Stores that come late.
+// Removals that a tier remembers against Stores that come late: in memory so many, on
+// disk for so many segments after the last that could hold what was removed.
 inline constexpr size_t kMaxTierTombstones = 262'144;
+inline constexpr uint64_t kTierTombstoneLingerSegments = 256;
 inline constexpr size_t kMaxTierReaders = 64;         // threads that one Load keeps busy
 inline constexpr size_t kMaxTierQueuedStores = 1024;  // callers that wait to write
 inline constexpr int kMaxTierLoadRetries = 8;     // while blocks move under a reader

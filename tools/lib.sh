@@ -14,10 +14,10 @@ packages=(
   protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libgrpc++-dev libabsl-dev
   libcli11-dev libyaml-cpp-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
   prometheus-cpp-dev libcpp-httplib-dev libxxhash-dev libssl-dev libnuma-dev libibverbs-dev
-  libgtest-dev libgmock-dev libhiredis-dev
+  librocksdb-dev libgtest-dev libgmock-dev libhiredis-dev
 )
 # What only the benchmarks run: the peers that they measure against.
-bench_packages=(redis-server)
+bench_packages=(redis-server fio)
 # What tools/softroce boots, and what is of use in its guest.
 softroce_packages=(
   python3 qemu-system-x86 busybox-static kmod zstd iproute2 nftables

@@ -6,13 +6,13 @@
 #include <functional>
 #include <memory>
 #include <ostream>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "storage/tier.h"
+#include "tests/storage/tier_batch.h"
 
 // The contract of storage/tier.h as tests. Every tier passes it:
 //
@@ -40,32 +40,6 @@ struct TierContractParam {
     return out << param.name;
   }
 };
-
-// Blocks of bytes that say what they are (described_bytes.h), as a batch to store.
-class TierBatch {
- public:
-  // `attributes` follow from key and generation as the bytes do.
-  TierBatch& Add(std::string key, uint64_t generation, size_t size_bytes);
-  std::vector<Tier::Record> records() const;
-  size_t size() const { return blocks_.size(); }
-
- private:
-  struct Block {
-    std::string key;
-    uint64_t generation;
-    BlockInfo info;
-    std::vector<std::byte> payload;
-  };
-  // In place: records point into it.
-  std::vector<std::unique_ptr<Block>> blocks_;
-};
-
-// The attributes that TierBatch gives a block.
-std::string DescribedAttributes(std::string_view key, uint64_t generation);
-
-// Loads one block as Find told of it. OK, or Load's status; Internal if the bytes are not
-// those of (key, generation).
-absl::Status LoadDescribed(Tier* tier, std::string_view key, const TierBlock& block);
 
 class TierContract : public testing::TestWithParam<TierContractParam> {
  protected:

@@ -1,0 +1,268 @@
+#include "storage/rocks_tier_db.h"
+
+#include <fmt/core.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/env.h>
+#include <rocksdb/metadata.h>
+#include <rocksdb/table.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "storage/disk_format.h"
+
+namespace kvasir {
+namespace {
+
+constexpr size_t kDatabaseBlockBytes = 4 * kKiB;
+static_assert(kDatabaseBlockBytes <= kTierListingChunkBytesMin);
+
+constexpr size_t kMetaBufferBytes = 1 * kMiB;
+constexpr size_t kSegmentWriteBytes = 4 * kMiB;  // a write to the file
+constexpr size_t kManifestBytesMax = 16 * kMiB;
+constexpr size_t kLogBytesMax = 1 * kMiB;
+constexpr int kLogsKept = 2;
+constexpr int kBackgroundJobs = 2;
+constexpr char kMetaFamily[] = "meta";
+
+// Half of what this process may open; each open file keeps its index in memory.
+int OpenFilesMax() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+    return -1;
+  }
+  return static_cast<int>(std::clamp<rlim_t>(limit.rlim_cur / 2, 64, 1'000'000));
+}
+
+rocksdb::DBOptions DatabaseOptions(const RocksTierDb::Options& options) {
+  rocksdb::DBOptions db;
+  if (options.env != nullptr) db.env = options.env;
+  db.create_if_missing = true;
+  db.create_missing_column_families = true;
+  db.max_open_files = OpenFilesMax();
+  db.max_background_jobs = kBackgroundJobs;
+  db.use_direct_reads = options.direct_reads;
+  db.writable_file_max_buffer_size = kSegmentWriteBytes;
+  db.avoid_unnecessary_blocking_io = true;
+  db.skip_stats_update_on_db_open = true;
+  // A torn record at the end is what a kill leaves; damage before it is refused.
+  db.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  db.max_manifest_file_size = kManifestBytesMax;
+  db.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  db.max_log_file_size = kLogBytesMax;
+  db.keep_log_file_num = kLogsKept;
+  db.stats_dump_period_sec = 0;
+  db.stats_persist_period_sec = 0;
+  return db;
+}
+
+// Values are large and cached above, and keys are looked up only where they are: no
+// block cache, no filters, no compression (KV data does not compress for its price).
+rocksdb::ColumnFamilyOptions SegmentFamilyOptions() {
+  rocksdb::ColumnFamilyOptions family;
+  family.compaction_style = rocksdb::kCompactionStyleLevel;
+  family.num_levels = 2;
+  family.disable_auto_compactions = true;
+  family.compression = rocksdb::kNoCompression;
+  family.write_buffer_size = kMetaBufferBytes;
+  rocksdb::BlockBasedTableOptions table;
+  table.no_block_cache = true;
+  table.block_size = kDatabaseBlockBytes;
+  table.checksum = rocksdb::kXXH3;
+  family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return family;
+}
+
+rocksdb::ColumnFamilyOptions MetaFamilyOptions() {
+  rocksdb::ColumnFamilyOptions family;
+  family.compression = rocksdb::kNoCompression;
+  family.write_buffer_size = kMetaBufferBytes;
+  rocksdb::BlockBasedTableOptions table;
+  table.no_block_cache = true;
+  table.checksum = rocksdb::kXXH3;
+  family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return family;
+}
+
+// RocksDB would make a new database where CURRENT is missing, over the files of the old.
+absl::Status CheckCurrent(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::exists(path + "/CURRENT", error)) return absl::OkStatus();
+  for (const auto& file : std::filesystem::directory_iterator(path, error)) {
+    if (file.path().extension() == ".sst") {
+      return absl::DataLossError(
+          fmt::format("open tier: {} has tables and no CURRENT", path));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status OpenFailed(const rocksdb::Status& status, const std::string& path) {
+  const std::string text = fmt::format("open tier: {}: {}", path, status.ToString());
+  if (status.IsNoSpace()) return absl::ResourceExhaustedError(text);
+  // A file that is named and missing is damage; any other error of the disk may pass.
+  if (status.IsIOError() && !status.IsPathNotFound()) return absl::UnavailableError(text);
+  return absl::DataLossError(text);
+}
+
+}  // namespace
+
+absl::Status FromRocks(const rocksdb::Status& status, std::string_view what) {
+  if (status.ok()) return absl::OkStatus();
+  const std::string text = fmt::format("{}: {}", what, status.ToString());
+  if (status.IsNotFound()) return absl::NotFoundError(text);
+  if (status.IsNoSpace()) return absl::ResourceExhaustedError(text);
+  if (status.IsCorruption()) return absl::DataLossError(text);
+  return absl::UnavailableError(text);
+}
+
+RocksTierDb::RocksTierDb(const Options& options)
+    : options_(options),
+      segment_options_(DatabaseOptions(options), SegmentFamilyOptions()),
+      env_options_(segment_options_) {
+  env_options_.use_direct_writes = options.direct_writes;
+  env_options_.use_mmap_writes = false;
+}
+
+absl::StatusOr<std::unique_ptr<RocksTierDb>> RocksTierDb::Open(const Options& options) {
+  if (absl::Status current = CheckCurrent(options.path); !current.ok()) return current;
+  std::unique_ptr<RocksTierDb> db(new RocksTierDb(options));
+  if (absl::Status opened = db->OpenDatabase(); !opened.ok()) return opened;
+  return db;
+}
+
+absl::Status RocksTierDb::OpenDatabase() {
+  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+      {rocksdb::kDefaultColumnFamilyName, SegmentFamilyOptions()},
+      {kMetaFamily, MetaFamilyOptions()}};
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(DatabaseOptions(options_), options_.path,
+                                                   families, &handles, &db);
+  if (!status.ok()) return OpenFailed(status, options_.path);
+  db_.reset(db);
+  segments_ = handles[0];
+  meta_ = handles[1];
+  return absl::OkStatus();
+}
+
+RocksTierDb::~RocksTierDb() {
+  if (db_ == nullptr) return;
+  // Fails only if it was closed before, or holds snapshots, which nobody takes.
+  for (rocksdb::ColumnFamilyHandle* family : {segments_, meta_}) {
+    KV_CHECK(db_->DestroyColumnFamilyHandle(family).ok());
+  }
+  db_->Close().PermitUncheckedError();  // What was acknowledged is on disk already.
+}
+
+std::vector<RocksTierDb::SegmentFile> RocksTierDb::Segments() const {
+  rocksdb::ColumnFamilyMetaData family;
+  db_->GetColumnFamilyMetaData(segments_, &family);
+  std::vector<SegmentFile> files;
+  for (const rocksdb::LevelMetaData& level : family.levels) {
+    for (const rocksdb::SstFileMetaData& file : level.files) {
+      const std::optional<uint64_t> number = SegmentOfDataKey(file.smallestkey);
+      if (number) files.push_back({.number = *number, .file_bytes = file.size});
+    }
+  }
+  std::ranges::sort(files, {}, &SegmentFile::number);
+  return files;
+}
+
+absl::StatusOr<uint64_t> RocksTierDb::CountEntries() const {
+  rocksdb::TablePropertiesCollection tables;
+  const rocksdb::Status status = db_->GetPropertiesOfAllTables(segments_, &tables);
+  if (!status.ok()) return FromRocks(status, "count entries");
+  uint64_t entries = 0;
+  for (const auto& [name, properties] : tables) entries += properties->num_entries;
+  return entries;
+}
+
+void RocksTierDb::ResumeAfterFailure() {
+  if (!failed_.exchange(false, std::memory_order_relaxed)) return;
+  // If it does not help, the write that comes next says so.
+  db_->Resume().PermitUncheckedError();
+}
+
+absl::Status RocksTierDb::Written(const rocksdb::Status& status, std::string_view what) {
+  if (!status.ok()) failed_.store(true, std::memory_order_relaxed);
+  return FromRocks(status, what);
+}
+
+absl::Status RocksTierDb::Ingest(const std::vector<std::string>& paths) {
+  ResumeAfterFailure();
+  rocksdb::IngestExternalFileOptions how;
+  how.move_files = true;
+  how.write_global_seqno = false;
+  // A segment's keys are its own, so it always fits there; if not, the files could not
+  // be dropped by range any more.
+  how.fail_if_not_bottommost_level = true;
+  return Written(db_->IngestExternalFile(segments_, paths, how),
+                 fmt::format("ingest {} segments", paths.size()));
+}
+
+absl::Status RocksTierDb::DropSegments(std::span<const uint64_t> numbers) {
+  if (numbers.empty()) return absl::OkStatus();
+  ResumeAfterFailure();
+  std::vector<std::string> bounds;
+  for (uint64_t number : numbers) {
+    bounds.push_back(SegmentBegin(number));
+    bounds.push_back(SegmentEnd(number));
+  }
+  std::vector<rocksdb::Slice> slices(bounds.begin(), bounds.end());
+  std::vector<rocksdb::RangePtr> ranges;
+  for (size_t i = 0; i < slices.size(); i += 2) {
+    ranges.emplace_back(&slices[i], &slices[i + 1]);
+  }
+  return Written(rocksdb::DeleteFilesInRanges(db_.get(), segments_, ranges.data(),
+                                              ranges.size(), /*include_end=*/false),
+                 fmt::format("drop {} segments", numbers.size()));
+}
+
+absl::Status RocksTierDb::Read(std::string_view data_key,
+                               rocksdb::PinnableSlice* value) const {
+  rocksdb::ReadOptions how;
+  how.verify_checksums = true;
+  how.fill_cache = false;
+  return FromRocks(db_->Get(how, segments_, ToSlice(data_key), value), "read record");
+}
+
+void RocksTierDb::PutMeta(rocksdb::WriteBatch* batch, std::string_view key,
+                          std::string_view value) {
+  KV_CHECK(batch->Put(meta_, ToSlice(key), ToSlice(value)).ok());
+}
+
+void RocksTierDb::DeleteMeta(rocksdb::WriteBatch* batch, std::string_view key) {
+  KV_CHECK(batch->Delete(meta_, ToSlice(key)).ok());
+}
+
+void RocksTierDb::DeleteMetaRange(rocksdb::WriteBatch* batch, std::string_view begin,
+                                  std::string_view end) {
+  KV_CHECK(batch->DeleteRange(meta_, ToSlice(begin), ToSlice(end)).ok());
+}
+
+absl::Status RocksTierDb::WriteMeta(rocksdb::WriteBatch* batch) {
+  ResumeAfterFailure();
+  return Written(db_->Write(rocksdb::WriteOptions(), batch), "write metadata");
+}
+
+absl::Status RocksTierDb::VisitMeta(
+    std::string_view begin, std::string_view end,
+    absl::FunctionRef<void(std::string_view, std::string_view)> visit) const {
+  rocksdb::ReadOptions how;
+  const rocksdb::Slice bound = ToSlice(end);
+  how.iterate_upper_bound = &bound;
+  how.verify_checksums = true;
+  const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(how, meta_));
+  for (it->Seek(ToSlice(begin)); it->Valid(); it->Next()) {
+    visit(ToView(it->key()), ToView(it->value()));
+  }
+  return FromRocks(it->status(), "read metadata");
+}
+
+}  // namespace kvasir

@@ -1,0 +1,175 @@
+#include "storage/rocks_tier_recovery.h"
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "storage/disk_format.h"
+#include "storage/rocks_tier_segment.h"
+
+namespace kvasir {
+namespace {
+
+// Reads the metadata first, then the segments, many at a time.
+class Recovery {
+ public:
+  Recovery(RocksTierState* state, const TierProgress& progress)
+      : state_(state), progress_(progress), segments_(state->db->Segments()) {}
+
+  absl::Status Run(const ParallelOptions& parallel);
+
+ private:
+  absl::Status ReadMetadata();
+  void ReadTombstone(std::string_view key, std::string_view value);
+  absl::Status ReadSegments(const ParallelOptions& parallel);
+  // Enters the segment's blocks into the catalogue.
+  void ReadSegment(const RocksTierDb::SegmentFile& file);
+  void Enter(const ListingEntry& entry, uint64_t segment);
+  void SegmentDone(uint64_t segment, const absl::StatusOr<ListingHead>& head,
+                   uint64_t keys) ABSL_LOCKS_EXCLUDED(mu_);
+  // Counts what the marks that are left stand for, and forgets them.
+  absl::Status CountLost() ABSL_LOCKS_EXCLUDED(mu_);
+
+  RocksTierState* const state_;
+  const TierProgress& progress_;
+  const std::vector<RocksTierDb::SegmentFile> segments_;
+  uint64_t keys_total_ = 0;
+
+  absl::Mutex mu_;
+  std::map<uint64_t, uint64_t> durable_marks_ ABSL_GUARDED_BY(mu_);
+  uint64_t keys_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::Status failed_ ABSL_GUARDED_BY(mu_);
+};
+
+absl::Status Recovery::Run(const ParallelOptions& parallel) {
+  if (absl::Status read = ReadMetadata(); !read.ok()) return read;
+  if (absl::Status read = ReadSegments(parallel); !read.ok()) return read;
+  state_->removals.Trim(&state_->catalog);
+  state_->recovered_blocks.store(state_->catalog.blocks());
+  return CountLost();
+}
+
+absl::Status Recovery::ReadMetadata() {
+  uint64_t next_segment = segments_.empty() ? 1 : segments_.back().number + 1;
+  absl::Status read = state_->db->VisitMeta(
+      StateKey(), TombstoneBegin(0), [&](std::string_view, std::string_view value) {
+        const std::optional<DiskState> state = DecodeState(value);
+        if (!state) return;
+        next_segment = std::max(next_segment, state->next_segment);
+        state_->RaiseGenerationMax(state->generation_max);
+      });
+  if (!read.ok()) return read;
+  read = state_->db->VisitMeta(
+      DurableMarksBegin(), DurableMarksEnd(),
+      [&](std::string_view key, std::string_view value) {
+        const std::optional<uint64_t> segment = DecodeDurableMarkKey(key);
+        const std::optional<uint64_t> count = DecodeNumber(value);
+        if (!segment || !count) return;
+        next_segment = std::max(next_segment, *segment + 1);
+        absl::MutexLock lock(&mu_);
+        durable_marks_[*segment] = *count;
+      });
+  if (!read.ok()) return read;
+  read = state_->db->VisitMeta(TombstoneBegin(0), TombstonesEnd(),
+                               [&](std::string_view key, std::string_view value) {
+                                 ReadTombstone(key, value);
+                                 const auto tombstone = DecodeTombstoneKey(key);
+                                 if (!tombstone) return;
+                                 next_segment = std::max(next_segment, tombstone->mark);
+                               });
+  state_->next_segment.store(next_segment);
+  return read;
+}
+
+void Recovery::ReadTombstone(std::string_view key, std::string_view value) {
+  const std::optional<DiskTombstone> tombstone = DecodeTombstoneKey(key);
+  const std::optional<uint64_t> generation = DecodeNumber(value);
+  if (!tombstone || !generation) return;
+  state_->RaiseGenerationMax(*generation);
+  state_->catalog.Hide(tombstone->key, *generation);
+  state_->removals.Add(tombstone->key, *generation);
+  state_->tombstone_mark_min.store(
+      std::min(state_->tombstone_mark_min.load(), tombstone->mark));
+}
+
+absl::Status Recovery::ReadSegments(const ParallelOptions& parallel) {
+  const absl::StatusOr<uint64_t> entries = state_->db->CountEntries();
+  if (!entries.ok()) return entries.status();
+  // Each segment has at least one chunk of its listing, twice.
+  keys_total_ = *entries - std::min<uint64_t>(*entries, 2 * segments_.size());
+  ParallelFor(parallel, segments_.size(), [&](size_t i) { ReadSegment(segments_[i]); });
+  absl::MutexLock lock(&mu_);
+  return failed_;
+}
+
+void Recovery::ReadSegment(const RocksTierDb::SegmentFile& file) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (!failed_.ok()) return;
+  }
+  uint64_t keys = 0;
+  uint64_t record_bytes = 0;
+  // Known before its blocks, so that their going is booked from the first on.
+  state_->segments.Add({.number = file.number, .file_bytes = file.file_bytes});
+  const absl::StatusOr<ListingHead> head =
+      VisitListing(*state_->db, file.number, [&](const ListingEntry& entry) {
+        const DiskRecord& record = entry.record;
+        record_bytes += RecordHeadBytes(record.key.size(), record.attributes.size()) +
+                        record.size_bytes;
+        ++keys;
+        Enter(entry, file.number);
+      });
+  state_->segments.SetRecordBytes(file.number, record_bytes);
+  SegmentDone(file.number, head, keys);
+}
+
+void Recovery::Enter(const ListingEntry& entry, uint64_t segment) {
+  const DiskRecord& record = entry.record;
+  state_->RaiseGenerationMax(record.generation);
+  const TierCatalog::Placed placed = state_->catalog.Place(record, segment);
+  if (!placed.live) return;
+  state_->segments.AddLive(
+      segment,
+      RecordHeadBytes(record.key.size(), record.attributes.size()) + record.size_bytes);
+  if (placed.gone.segment == TierCatalog::kNoSegment) return;
+  state_->segments.SubtractLive(placed.gone.segment, placed.gone.record_bytes);
+}
+
+void Recovery::SegmentDone(uint64_t segment, const absl::StatusOr<ListingHead>& head,
+                           uint64_t keys) {
+  if (head.ok()) state_->RaiseGenerationMax(head->generation_max);
+  absl::MutexLock lock(&mu_);
+  keys_ += keys;
+  if (!head.ok()) {
+    failed_.Update(head.status());
+    return;
+  }
+  durable_marks_.erase(segment);
+  // Under the lock, so that the numbers grow; the callee is quick or slows us down.
+  if (progress_) progress_(keys_, std::max(keys_, keys_total_));
+}
+
+absl::Status Recovery::CountLost() {
+  absl::MutexLock lock(&mu_);
+  if (durable_marks_.empty()) return absl::OkStatus();
+  uint64_t lost = 0;
+  rocksdb::WriteBatch batch;
+  for (const auto& [segment, count] : durable_marks_) {
+    lost += count;
+    state_->db->DeleteMeta(&batch, DurableMarkKey(segment));
+  }
+  state_->lost_blocks.store(lost);
+  return state_->db->WriteMeta(&batch);
+}
+
+}  // namespace
+
+absl::Status RecoverRocksTier(RocksTierState* state, const ParallelOptions& parallel,
+                              const TierProgress& progress) {
+  return Recovery(state, progress).Run(parallel);
+}
+
+}  // namespace kvasir
