@@ -24,7 +24,7 @@ constexpr uint32_t kListingMagic = 0x314c564b;  // "KVL1"
 constexpr uint64_t kHeadSeed = 0x6b76617369720001;
 
 // Prefixes of metadata keys.
-constexpr char kDurableMark = 'd';
+constexpr char kSegmentMark = 'm';
 constexpr char kState = 's';
 constexpr char kTombstone = 't';
 
@@ -315,17 +315,38 @@ std::optional<DiskTombstone> DecodeTombstoneKey(std::string_view meta_key) {
                        .key = meta_key.substr(sizeof(uint64_t))};
 }
 
-std::string DurableMarkKey(uint64_t segment) { return WithNumber(kDurableMark, segment); }
+std::string SegmentMarkKey(uint64_t segment) { return WithNumber(kSegmentMark, segment); }
 
-std::string DurableMarksBegin() { return std::string(1, kDurableMark); }
+std::string SegmentMarksBegin() { return std::string(1, kSegmentMark); }
 
-std::string DurableMarksEnd() { return std::string(1, kDurableMark + 1); }
+std::string SegmentMarksEnd() { return std::string(1, kSegmentMark + 1); }
 
-std::optional<uint64_t> DecodeDurableMarkKey(std::string_view meta_key) {
-  if (meta_key.size() != 1 + sizeof(uint64_t) || meta_key[0] != kDurableMark) {
+std::optional<uint64_t> DecodeSegmentMarkKey(std::string_view meta_key) {
+  if (meta_key.size() != 1 + sizeof(uint64_t) || meta_key[0] != kSegmentMark) {
     return std::nullopt;
   }
   return ReadBigEndian64(meta_key.substr(1));
+}
+
+uint64_t KeyHashOnDisk(std::string_view key) { return ChecksumSeed(key); }
+
+std::string EncodeSegmentMark(const SegmentMark& mark) {
+  std::string value;
+  value.reserve(sizeof(uint64_t) + mark.blocks.size() * sizeof(SegmentMark::Block));
+  AppendStruct(mark.durable_records, &value);
+  for (const SegmentMark::Block& block : mark.blocks) AppendStruct(block, &value);
+  return value;
+}
+
+std::optional<SegmentMark> DecodeSegmentMark(std::string_view value) {
+  constexpr size_t kBlockBytes = sizeof(SegmentMark::Block);
+  if (value.size() % kBlockBytes != sizeof(uint64_t)) return std::nullopt;
+  SegmentMark mark{.durable_records = ReadStruct<uint64_t>(value)};
+  for (value.remove_prefix(sizeof(uint64_t)); !value.empty();
+       value.remove_prefix(kBlockBytes)) {
+    mark.blocks.push_back(ReadStruct<SegmentMark::Block>(value));
+  }
+  return mark;
 }
 
 std::string StateKey() { return std::string(1, kState); }

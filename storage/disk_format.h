@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -90,11 +91,22 @@ std::string TombstoneBegin(uint64_t mark);  // at or below keys of this mark and
 std::string TombstonesEnd();
 std::string TombstoneKey(const DiskTombstone& tombstone);
 std::optional<DiskTombstone> DecodeTombstoneKey(std::string_view meta_key);
-// The durable mark of a segment; its value is how many of its records were acknowledged.
-std::string DurableMarkKey(uint64_t segment);
-std::string DurableMarksBegin();
-std::string DurableMarksEnd();
-std::optional<uint64_t> DecodeDurableMarkKey(std::string_view meta_key);
+// The mark of a segment: that it was taken in, and what is lost if it is not there.
+std::string SegmentMarkKey(uint64_t segment);
+std::string SegmentMarksBegin();
+std::string SegmentMarksEnd();
+std::optional<uint64_t> DecodeSegmentMarkKey(std::string_view meta_key);
+struct SegmentMark {
+  struct Block {
+    uint64_t key_hash = 0;  // KeyHashOnDisk
+    uint64_t generation = 0;
+  };
+  uint64_t durable_records = 0;  // acknowledged as durable
+  std::vector<Block> blocks;     // all of its records: older ones must not replace them
+};
+uint64_t KeyHashOnDisk(std::string_view key);
+std::string EncodeSegmentMark(const SegmentMark& mark);
+std::optional<SegmentMark> DecodeSegmentMark(std::string_view value);
 // One record whose value is a DiskState.
 std::string StateKey();
 struct DiskState {

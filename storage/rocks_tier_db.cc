@@ -251,6 +251,13 @@ absl::Status RocksTierDb::WriteMeta(rocksdb::WriteBatch* batch) {
   return Written(db_->Write(rocksdb::WriteOptions(), batch), "write metadata");
 }
 
+absl::Status RocksTierDb::WriteMetaSynced(rocksdb::WriteBatch* batch) {
+  ResumeAfterFailure();
+  rocksdb::WriteOptions how;
+  how.sync = true;
+  return Written(db_->Write(how, batch), "write metadata");
+}
+
 absl::Status RocksTierDb::VisitMeta(
     std::string_view begin, std::string_view end,
     absl::FunctionRef<void(std::string_view, std::string_view)> visit) const {

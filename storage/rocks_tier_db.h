@@ -69,6 +69,8 @@ class RocksTierDb {
                        std::string_view end);
   // Logged: survives the death of the process on return.
   absl::Status WriteMeta(rocksdb::WriteBatch* batch);
+  // The same, and it survives the loss of power.
+  absl::Status WriteMetaSynced(rocksdb::WriteBatch* batch);
   // Visits [begin, end) in order.
   absl::Status VisitMeta(
       std::string_view begin, std::string_view end,

@@ -1,11 +1,12 @@
 #include "storage/rocks_tier_recovery.h"
 
 #include <algorithm>
-#include <map>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "storage/disk_format.h"
 #include "storage/rocks_tier_segment.h"
@@ -28,18 +29,28 @@ class Recovery {
   // Enters the segment's blocks into the catalogue.
   void ReadSegment(const RocksTierDb::SegmentFile& file);
   void Enter(const ListingEntry& entry, uint64_t segment);
-  void SegmentDone(uint64_t segment, const absl::StatusOr<ListingHead>& head,
-                   uint64_t keys) ABSL_LOCKS_EXCLUDED(mu_);
-  // Counts what the marks that are left stand for, and forgets them.
-  absl::Status CountLost() ABSL_LOCKS_EXCLUDED(mu_);
+  void SegmentDone(const absl::StatusOr<ListingHead>& head, uint64_t keys)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  // A segment that was taken in, and is not there though nobody dropped it.
+  void SegmentLost(uint64_t segment, const SegmentMark& mark);
+  // True if a lost segment had a newer block of the key. Sees to it that the older one
+  // stays hidden when the mark is gone.
+  bool Replaced(const DiskRecord& record) ABSL_LOCKS_EXCLUDED(mu_);
+  // Says what is lost, once.
+  absl::Status ReportLost() ABSL_LOCKS_EXCLUDED(mu_);
 
   RocksTierState* const state_;
   const TierProgress& progress_;
   const std::vector<RocksTierDb::SegmentFile> segments_;
   uint64_t keys_total_ = 0;
+  uint64_t next_segment_ = 1;
+  uint64_t lost_blocks_ = 0;
+  // By KeyHashOnDisk: the newest generation that was lost.
+  absl::flat_hash_map<uint64_t, uint64_t> lost_;
 
   absl::Mutex mu_;
-  std::map<uint64_t, uint64_t> durable_marks_ ABSL_GUARDED_BY(mu_);
+  // What ReportLost writes.
+  rocksdb::WriteBatch repairs_ ABSL_GUARDED_BY(mu_);
   uint64_t keys_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status failed_ ABSL_GUARDED_BY(mu_);
 };
@@ -49,45 +60,63 @@ absl::Status Recovery::Run(const ParallelOptions& parallel) {
   if (absl::Status read = ReadSegments(parallel); !read.ok()) return read;
   state_->removals.Trim(&state_->catalog);
   state_->recovered_blocks.store(state_->catalog.blocks());
-  return CountLost();
+  return ReportLost();
 }
 
 absl::Status Recovery::ReadMetadata() {
-  uint64_t next_segment = segments_.empty() ? 1 : segments_.back().number + 1;
+  if (!segments_.empty()) next_segment_ = segments_.back().number + 1;
   absl::Status read = state_->db->VisitMeta(
       StateKey(), TombstoneBegin(0), [&](std::string_view, std::string_view value) {
         const std::optional<DiskState> state = DecodeState(value);
         if (!state) return;
-        next_segment = std::max(next_segment, state->next_segment);
+        next_segment_ = std::max(next_segment_, state->next_segment);
         state_->RaiseGenerationMax(state->generation_max);
       });
   if (!read.ok()) return read;
   read = state_->db->VisitMeta(
-      DurableMarksBegin(), DurableMarksEnd(),
+      SegmentMarksBegin(), SegmentMarksEnd(),
       [&](std::string_view key, std::string_view value) {
-        const std::optional<uint64_t> segment = DecodeDurableMarkKey(key);
-        const std::optional<uint64_t> count = DecodeNumber(value);
-        if (!segment || !count) return;
-        next_segment = std::max(next_segment, *segment + 1);
-        absl::MutexLock lock(&mu_);
-        durable_marks_[*segment] = *count;
+        const std::optional<uint64_t> segment = DecodeSegmentMarkKey(key);
+        if (!segment || std::ranges::binary_search(segments_, *segment, {},
+                                                   &RocksTierDb::SegmentFile::number)) {
+          return;
+        }
+        SegmentLost(*segment, DecodeSegmentMark(value).value_or(SegmentMark{}));
       });
   if (!read.ok()) return read;
-  read = state_->db->VisitMeta(TombstoneBegin(0), TombstonesEnd(),
-                               [&](std::string_view key, std::string_view value) {
-                                 ReadTombstone(key, value);
-                                 const auto tombstone = DecodeTombstoneKey(key);
-                                 if (!tombstone) return;
-                                 next_segment = std::max(next_segment, tombstone->mark);
-                               });
-  state_->next_segment.store(next_segment);
+  read = state_->db->VisitMeta(
+      TombstoneBegin(0), TombstonesEnd(),
+      [&](std::string_view key, std::string_view value) { ReadTombstone(key, value); });
+  state_->next_segment.store(next_segment_);
   return read;
+}
+
+void Recovery::SegmentLost(uint64_t segment, const SegmentMark& mark) {
+  next_segment_ = std::max(next_segment_, segment + 1);
+  lost_blocks_ += mark.durable_records;
+  for (const SegmentMark::Block& block : mark.blocks) {
+    uint64_t& newest = lost_[block.key_hash];
+    newest = std::max(newest, block.generation);
+    state_->RaiseGenerationMax(block.generation);
+  }
+  absl::MutexLock lock(&mu_);
+  state_->db->DeleteMeta(&repairs_, SegmentMarkKey(segment));
+}
+
+bool Recovery::Replaced(const DiskRecord& record) {
+  if (lost_.empty()) return false;
+  const auto lost = lost_.find(KeyHashOnDisk(record.key));
+  if (lost == lost_.end() || lost->second <= record.generation) return false;
+  absl::MutexLock lock(&mu_);
+  state_->PutTombstone(&repairs_, record.key, lost->second - 1);
+  return true;
 }
 
 void Recovery::ReadTombstone(std::string_view key, std::string_view value) {
   const std::optional<DiskTombstone> tombstone = DecodeTombstoneKey(key);
   const std::optional<uint64_t> generation = DecodeNumber(value);
   if (!tombstone || !generation) return;
+  next_segment_ = std::max(next_segment_, tombstone->mark);
   state_->RaiseGenerationMax(*generation);
   state_->catalog.Hide(tombstone->key, *generation);
   state_->removals.Add(tombstone->key, *generation);
@@ -123,12 +152,13 @@ void Recovery::ReadSegment(const RocksTierDb::SegmentFile& file) {
         Enter(entry, file.number);
       });
   state_->segments.SetRecordBytes(file.number, record_bytes);
-  SegmentDone(file.number, head, keys);
+  SegmentDone(head, keys);
 }
 
 void Recovery::Enter(const ListingEntry& entry, uint64_t segment) {
   const DiskRecord& record = entry.record;
   state_->RaiseGenerationMax(record.generation);
+  if (Replaced(record)) return;
   const TierCatalog::Placed placed = state_->catalog.Place(record, segment);
   if (!placed.live) return;
   state_->segments.AddLive(
@@ -138,8 +168,7 @@ void Recovery::Enter(const ListingEntry& entry, uint64_t segment) {
   state_->segments.SubtractLive(placed.gone.segment, placed.gone.record_bytes);
 }
 
-void Recovery::SegmentDone(uint64_t segment, const absl::StatusOr<ListingHead>& head,
-                           uint64_t keys) {
+void Recovery::SegmentDone(const absl::StatusOr<ListingHead>& head, uint64_t keys) {
   if (head.ok()) state_->RaiseGenerationMax(head->generation_max);
   absl::MutexLock lock(&mu_);
   keys_ += keys;
@@ -147,22 +176,15 @@ void Recovery::SegmentDone(uint64_t segment, const absl::StatusOr<ListingHead>& 
     failed_.Update(head.status());
     return;
   }
-  durable_marks_.erase(segment);
   // Under the lock, so that the numbers grow; the callee is quick or slows us down.
   if (progress_) progress_(keys_, std::max(keys_, keys_total_));
 }
 
-absl::Status Recovery::CountLost() {
+absl::Status Recovery::ReportLost() {
   absl::MutexLock lock(&mu_);
-  if (durable_marks_.empty()) return absl::OkStatus();
-  uint64_t lost = 0;
-  rocksdb::WriteBatch batch;
-  for (const auto& [segment, count] : durable_marks_) {
-    lost += count;
-    state_->db->DeleteMeta(&batch, DurableMarkKey(segment));
-  }
-  state_->lost_blocks.store(lost);
-  return state_->db->WriteMeta(&batch);
+  if (repairs_.Count() == 0) return absl::OkStatus();
+  state_->lost_blocks.store(lost_blocks_);
+  return state_->db->WriteMetaSynced(&repairs_);
 }
 
 }  // namespace

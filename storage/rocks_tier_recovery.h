@@ -14,12 +14,12 @@ namespace kvasir {
 using TierProgress = std::function<void(uint64_t keys, uint64_t keys_total)>;
 
 // Rebuilds the catalogue and the books from tombstones and listings, without reading
-// payload, and counts durable blocks that were acknowledged and are not there. DataLoss
+// payload. Marks of segments that are not there tell how many durable blocks that were
+// acknowledged are lost, and keep older blocks from taking their place. DataLoss
 // if both copies of a listing are damaged: without it, older blocks could take the place
 // of those that it named. Unavailable if the disk does not answer.
 //
-// Bounds: beside the catalogue, a chunk of a listing a thread, and the durable marks (16 B
-//         a segment).
+// Bounds: beside the catalogue, a chunk of a listing a thread, and 16 B a lost block.
 absl::Status RecoverRocksTier(RocksTierState* state, const ParallelOptions& parallel,
                               const TierProgress& progress);
 

@@ -134,7 +134,10 @@ absl::StatusOr<std::vector<WrittenSegment>> WriteSegments(
                        .path = fmt::format("{}/{}.sst", db.staging(), number)});
     for (SegmentRecord& record : part) {
       record.segment = number;
-      written.back().durable_records += record.durable;
+      written.back().mark.durable_records += record.durable;
+      written.back().mark.blocks.push_back(
+          {.key_hash = KeyHashOnDisk(record.record.key),
+           .generation = record.record.generation});
       written.back().record_bytes += RecordBytes(record);
     }
     const rocksdb::Status status =

@@ -29,7 +29,7 @@ struct WrittenSegment {
   std::string path;  // in staging
   uint64_t file_bytes = 0;
   uint64_t record_bytes = 0;
-  uint64_t durable_records = 0;
+  SegmentMark mark;
 };
 
 struct SegmentPlan {

@@ -201,19 +201,17 @@ absl::Status RocksTierWriter::Ingest(std::vector<SegmentRecord>* records) {
                           .record_bytes = segment.record_bytes});
     state_->written_bytes.fetch_add(segment.file_bytes, std::memory_order_relaxed);
   }
-  WriteDurableMarks(*written);
+  WriteMarks(*written);
   return absl::OkStatus();
 }
 
-void RocksTierWriter::WriteDurableMarks(std::span<const WrittenSegment> written) {
+void RocksTierWriter::WriteMarks(std::span<const WrittenSegment> written) {
   rocksdb::WriteBatch batch;
   for (const WrittenSegment& segment : written) {
-    if (segment.durable_records == 0) continue;
-    state_->db->PutMeta(&batch, DurableMarkKey(segment.number),
-                        EncodeNumber(segment.durable_records));
+    state_->db->PutMeta(&batch, SegmentMarkKey(segment.number),
+                        EncodeSegmentMark(segment.mark));
   }
-  if (batch.Count() == 0) return;
-  // The blocks are on disk. A mark only lets a later recovery count them if they get lost.
+  // The blocks are on disk. A mark only lets a later recovery know if they get lost.
   if (absl::Status marked = state_->db->WriteMeta(&batch); !marked.ok()) Warn(marked);
 }
 
@@ -241,12 +239,13 @@ void RocksTierWriter::Retire(std::span<const Victim> victims) {
   for (const Victim& victim : victims) {
     DropBlocks(victim);
     numbers.push_back(victim.number);
-    state_->db->DeleteMeta(&batch, DurableMarkKey(victim.number));
+    state_->db->DeleteMeta(&batch, SegmentMarkKey(victim.number));
   }
   state_->PutState(&batch);
-  // Marks first: a mark without its segment would be counted as a loss. What fails here
-  // leaves segments that are dead, and Maintain comes back to those.
-  absl::Status dropped = state_->db->WriteMeta(&batch);
+  // Marks first, and synced as the files' going is: a mark without its segment would be
+  // counted as a loss. What fails here leaves segments that are dead, and Maintain comes
+  // back to those.
+  absl::Status dropped = state_->db->WriteMetaSynced(&batch);
   if (dropped.ok()) dropped = state_->db->DropSegments(numbers);
   if (!dropped.ok()) return Warn(dropped);
   for (uint64_t number : numbers) state_->segments.Remove(number);

@@ -68,7 +68,7 @@ class RocksTierWriter {
                       std::vector<Victim> victims);
   absl::Status Ingest(std::vector<SegmentRecord>* records);
   void Place(std::span<const SegmentRecord> records);
-  void WriteDurableMarks(std::span<const WrittenSegment> written);
+  void WriteMarks(std::span<const WrittenSegment> written);
   void Retire(std::span<const Victim> victims);
   void DropBlocks(const Victim& victim);
   void CountGone(const Victim& victim, const TierCatalog::Gone& gone);

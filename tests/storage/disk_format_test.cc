@@ -145,9 +145,16 @@ TEST(DiskFormat, MetadataKeysComeBack) {
   EXPECT_LT(TombstoneBegin(300), TombstoneKey({.mark = 300, .key = "k"}));
   EXPECT_LT(TombstoneKey({.mark = 300, .key = "\xff"}), TombstoneBegin(301));
   EXPECT_LT(TombstoneBegin(UINT64_MAX), TombstonesEnd());
-  EXPECT_EQ(DecodeDurableMarkKey(DurableMarkKey(5)), 5u);
-  EXPECT_EQ(DecodeDurableMarkKey(StateKey()), std::nullopt);
-  EXPECT_EQ(DecodeTombstoneKey(DurableMarkKey(5)), std::nullopt);
+  EXPECT_EQ(DecodeSegmentMarkKey(SegmentMarkKey(5)), 5u);
+  EXPECT_EQ(DecodeSegmentMarkKey(StateKey()), std::nullopt);
+  EXPECT_EQ(DecodeTombstoneKey(SegmentMarkKey(5)), std::nullopt);
+  const auto mark = DecodeSegmentMark(
+      EncodeSegmentMark({.durable_records = 2, .blocks = {{5, 6}, {7, 8}}}));
+  ASSERT_TRUE(mark.has_value());
+  EXPECT_EQ(mark->durable_records, 2u);
+  ASSERT_EQ(mark->blocks.size(), 2u);
+  EXPECT_EQ(mark->blocks[1].generation, 8u);
+  EXPECT_FALSE(DecodeSegmentMark("").has_value());
   EXPECT_EQ(DecodeNumber(EncodeNumber(77)), 77u);
   EXPECT_EQ(DecodeNumber("no"), std::nullopt);
   const auto state = DecodeState(EncodeState({.generation_max = 3, .next_segment = 4}));
