@@ -66,13 +66,14 @@ def die_with_parent():
 class Guest:
     """Boots, relays the output, and returns the command's exit status.
 
-    `settings` has: image, run_folder, out_folder (or None), memory_mib, smp,
-    time_limit_s, qemu. `stdout` and `stderr` are file descriptors to write to; `say` tells
-    the user a line.
+    `settings` has: image, run_folder, out_folder (or None), memory_mib, smp, time_limit_s,
+    qemu. `stdout` and `stderr` are file descriptors to write to; `say` tells the user a
+    line; `clock` tells seconds.
     """
 
-    def __init__(self, settings, stdout, stderr, say):
+    def __init__(self, settings, stdout, stderr, say, clock=time.monotonic):
         self.settings = settings
+        self.clock = clock
         self.say = say
         self.sinks = {"stdout": stdout, "stderr": stderr}
         self.process = None
@@ -84,7 +85,7 @@ class Guest:
         self.words = b""
         self.running = False
         self.status = None
-        self.phase_began = time.monotonic()
+        self.phase_began = self.clock()
 
     def run(self):
         """Boots until the command starts, at most BOOT_ATTEMPTS_MAX times, and once only
@@ -137,7 +138,9 @@ class Guest:
     def _kill(self):
         if self.process and self.process.poll() is None:
             self.process.kill()
+        if self.process:
             self.process.wait()
+            self.process.stderr.close()
         for port in self.ports.values():
             port.close()
         self.ports = {}
@@ -170,7 +173,7 @@ class Guest:
     def _time_is_up(self):
         """Whether the guest has told all and should be off by now. Raises when an earlier
         phase takes too long."""
-        spent = time.monotonic() - self.phase_began
+        spent = self.clock() - self.phase_began
         if self.status is not None:
             return spent > POWER_OFF_SECONDS_MAX
         if self.running:
@@ -196,7 +199,7 @@ class Guest:
 
     def _hear(self, line):
         word, _, rest = line.partition(" ")
-        self.phase_began = time.monotonic()
+        self.phase_began = self.clock()
         if word == "run":
             self.running = True
             self.say("running the command")

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""What tools/softroce promises of a boot, against a QEMU that misbehaves on demand."""
+
+import os
+import pathlib
+import sys
+import tempfile
+import time
+import types
+import unittest
+
+HERE = pathlib.Path(os.path.realpath(__file__)).parent
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(HERE.parent.parent / "tools" / "softroce.d"))
+import guest  # noqa: E402  pylint: disable=wrong-import-position
+import image  # noqa: E402  pylint: disable=wrong-import-position
+
+
+class GuestTest(unittest.TestCase):
+
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory(prefix="softroce-test.")
+        self.addCleanup(holder.cleanup)
+        self.folder = pathlib.Path(holder.name)
+        qemu = self.folder / "qemu"
+        qemu.write_text(f"#!/bin/sh\nexec python3 {HERE / 'fake_qemu.py'} \"$@\"\n")
+        qemu.chmod(0o755)
+        self.settings = types.SimpleNamespace(
+            image=self.folder, run_folder=self.folder, out_folder=None, memory_mib=64, smp=1,
+            time_limit_s=500, qemu=str(qemu))
+        self.said = []
+
+    def lines_in(self, name):
+        path = self.folder / name
+        return len(path.read_text().split("\n")) - 1 if path.exists() else 0
+
+    def clock(self):
+        """Leaps beyond every limit when a boot hangs, or the command after it is known to
+        run, and only then."""
+        leaps = self.lines_in("hung") + (
+            self.lines_in("waiting") if "running the command" in self.said else 0)
+        return time.monotonic() + 1000 * leaps
+
+    def run_script(self, *boots):
+        """Returns (exit status, standard output)."""
+        (self.folder / "script").write_text("\n".join(boots))
+        with open(self.folder / "stdout", "w+b") as out:
+            status = guest.Guest(self.settings, out.fileno(), out.fileno(), self.said.append,
+                                 self.clock).run()
+            out.seek(0)
+            return status, out.read()
+
+    def test_status_and_output_pass_through(self):
+        status, out = self.run_script(r"line run out a\r\nexit\x201\n exit 42")
+        self.assertEqual(status, 42)
+        self.assertEqual(out, b"a\r\nexit 1\n")
+
+    def test_a_boot_that_hangs_is_tried_again(self):
+        status, out = self.run_script("hang", "line hang", "line run out b exit 0")
+        self.assertEqual((status, out), (0, b"b"))
+        self.assertEqual(sum("booting again" in text for text in self.said), 2)
+
+    def test_a_third_boot_that_hangs_is_the_last(self):
+        with self.assertRaises(guest.BootHung):
+            self.run_script("hang", "hang", "hang", "line run exit 0")
+        self.assertEqual(self.lines_in("boots"), 3)
+
+    def test_a_command_that_started_is_never_tried_again(self):
+        with self.assertRaises(guest.TimeLimit):
+            self.run_script("line run wait", "line run exit 0")
+        self.assertEqual(self.lines_in("boots"), 1)
+
+    def test_a_guest_that_dies_under_its_command_has_failed(self):
+        with self.assertRaisesRegex(guest.GuestFailed, "without an exit status"):
+            self.run_script("line run die", "line run exit 0")
+        self.assertEqual(self.lines_in("boots"), 1)
+
+
+class ImageTest(unittest.TestCase):
+
+    def test_releases_sort_by_number(self):
+        names = ["6.1.0-9-amd64-aa", "6.1.0-56-amd64-aa", "6.1.0-10-amd64-aa"]
+        ordered = sorted(map(pathlib.Path, names), key=image.release_order)
+        self.assertEqual(ordered[-1].name, "6.1.0-56-amd64-aa")
+        self.assertEqual(ordered[0].name, "6.1.0-9-amd64-aa")
+
+    def test_a_kernel_packed_in_another_way_is_refused(self):
+        bzimage = bytearray(0x400 * 4)
+        bzimage[0x1F1] = 1
+        with self.assertRaisesRegex(image.ImageError, "packed in a way unknown"):
+            image.extract_vmlinux(bytes(bzimage))
+
+
+if __name__ == "__main__":
+    unittest.main()
