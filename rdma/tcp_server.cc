@@ -168,6 +168,7 @@ void TcpServer::AcceptConnections() {
     }
     if (connections() >= options_.connections_max) continue;  // Closes it.
     if (!TuneLaneSocket(fd.get(), options_.socket).ok()) continue;
+    TuneConnection(fd.get());
     const auto least = std::min_element(
         loops_.begin(), loops_.end(),
         [](const auto& a, const auto& b) { return a->connections() < b->connections(); });

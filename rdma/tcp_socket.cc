@@ -79,6 +79,20 @@ absl::StatusOr<UniqueFd> ListenAt(const addrinfo& address, const SocketOptions& 
   return fd;
 }
 
+// An end of a connection without its port, as text; empty if it has none. `name` is
+// getsockname or getpeername.
+std::string EndOf(int fd, int (*name)(int, sockaddr*, socklen_t*)) {
+  sockaddr_storage storage;
+  socklen_t size = sizeof(storage);
+  auto* const address = reinterpret_cast<sockaddr*>(&storage);
+  char host[NI_MAXHOST];
+  if (name(fd, address, &size) != 0 ||
+      getnameinfo(address, size, host, sizeof(host), nullptr, 0, NI_NUMERICHOST) != 0) {
+    return "";
+  }
+  return host;
+}
+
 // What became of a nonblocking connect.
 absl::Status ConnectResult(int fd, std::string_view what) {
   int error = 0;
@@ -102,6 +116,7 @@ absl::StatusOr<UniqueFd> ConnectAt(const addrinfo& address, const SocketOptions&
     if (status.ok()) status = ConnectResult(fd->get(), what);
     if (!status.ok()) return status;
   }
+  TuneConnection(fd->get());
   return fd;
 }
 
@@ -173,6 +188,14 @@ absl::Status TuneLaneSocket(int fd, const SocketOptions& options) {
   absl::Status status = SetBuffers(fd, options);
   status.Update(SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1, "set TCP_NODELAY"));
   return status;
+}
+
+void TuneConnection(int fd) {
+  const std::string peer = EndOf(fd, &getpeername);
+  // A host that talks to itself uses one address for both ends.
+  if (peer.empty() || peer != EndOf(fd, &getsockname)) return;
+  constexpr std::string_view kPlain = "reno";
+  setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, kPlain.data(), kPlain.size());
 }
 
 void ReceiveThreshold::Set(uint64_t bytes) {

@@ -44,6 +44,11 @@ absl::StatusOr<UniqueFd> ConnectTcp(const HostPort& address, const SocketOptions
                                     const Clock* clock, Instant deadline);
 // Small frames leave at once (TCP_NODELAY), and buffers are as asked for.
 absl::Status TuneLaneSocket(int fd, const SocketOptions& options);
+// For a connection that has been made. One within this host has no path to probe and no
+// queue to keep short, so it gets the congestion control that does least, reno: where the
+// system's default is bbr, pacing cost a third of the speed. Others keep the default, and
+// so does one that the kernel refuses it.
+void TuneConnection(int fd);
 
 // Says how many bytes the next wait for `fd` to become readable is for (SO_RCVLOWAT), so
 // that a long payload wakes its reader a few times a megabyte, not at every segment.

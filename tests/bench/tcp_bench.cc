@@ -108,6 +108,7 @@ class Raw {
       UniqueFd server;
       while (!server.valid()) server.reset(accept(listener->get(), nullptr, nullptr));
       KV_CHECK(TuneLaneSocket(server.get(), options).ok());
+      TuneConnection(server.get());
       MakeBlocking(client->get());
       clients_.push_back(*std::move(client));
       servers_.push_back(std::move(server));

@@ -1,5 +1,7 @@
 #include "rdma/tcp_socket.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -78,6 +80,28 @@ TEST(TcpSocket, AWaitEndsAtItsDeadline) {
   EXPECT_EQ(AwaitSocket(client.get(), POLLIN, Clock::Real(), In(std::chrono::milliseconds(5))),
             absl::DeadlineExceededError("wait for socket: deadline"));
   EXPECT_TRUE(AwaitSocket(client.get(), POLLOUT, Clock::Real(), In(kLong)).ok());
+}
+
+std::string CongestionControlOf(int fd) {
+  char name[16] = "";
+  socklen_t size = sizeof(name);
+  EXPECT_EQ(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &size), 0);
+  return name;
+}
+
+TEST(TcpSocket, AConnectionWithinTheHostIsNotPaced) {
+  const auto listener = ListenTcp({.host = "127.0.0.1"}, {});
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  const auto fd = ConnectTcp(*LocalAddress(listener->get()), {}, Clock::Real(), In(kLong));
+  ASSERT_TRUE(fd.ok()) << fd.status();
+  EXPECT_EQ(CongestionControlOf(fd->get()), "reno");
+}
+
+TEST(TcpSocket, WhatIsNotConnectedKeepsTheSystemsCongestionControl) {
+  const UniqueFd fd(socket(AF_INET, SOCK_STREAM, 0));
+  const std::string before = CongestionControlOf(fd.get());
+  TuneConnection(fd.get());
+  EXPECT_EQ(CongestionControlOf(fd.get()), before);
 }
 
 TEST(ReceiveThreshold, HoldsAWaitUntilSoMuchHasCome) {
