@@ -168,12 +168,12 @@ void ShmLaneTable::Expire(Instant now) {
   absl::MutexLock lock(&mu_);
   if (now < next_expiry_) return;
   next_expiry_ = Instant::max();
-  absl::erase_if(offers_, [&](const auto& entry) {
+  absl::erase_if(offers_, [&](const auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (entry.second.expiry <= now) return true;
     next_expiry_ = std::min(next_expiry_, entry.second.expiry);
     return false;
   });
-  absl::erase_if(slots_, [&](auto& entry) {
+  absl::erase_if(slots_, [&](auto& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     Slot& slot = entry.second;
     if (slot.holder.lane != LaneId{}) return false;
     if (slot.checked_out || slot.greet_by > now) {

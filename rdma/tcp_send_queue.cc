@@ -118,8 +118,7 @@ bool TcpSendQueue::TakeNext() {
   absl::MutexLock lock(&mu_);
   item_under_way_ = !items_.empty() && !broken_;
   if (!item_under_way_) return false;
-  current_.emplace();
-  current_->item = std::move(items_.front());
+  current_ = Current{.item = std::move(items_.front()), .header = {}};
   items_.pop_front();
   if (current_->item.frames.empty()) {
     --queued_blocks_;
