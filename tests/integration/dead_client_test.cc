@@ -139,7 +139,7 @@ TEST_F(DeadClientTest, AClientKilledInTheMiddleOfItsPutsLeavesOnlyWholeBlocks) {
 
 TEST_F(DeadClientTest, AStoppedClientLosesEverythingByItsSilence) {
   // Its connections stay open: only silence can tell.
-  StartServer({"--session_silence=1s", "--lease_ttl=30s"});
+  StartServer({"--lease_ttl=30s"});  // The silence is the default 3 s.
   GrantHolder holder(server_->listen(), "hold");
   ASSERT_TRUE(holder.AwaitReady());
   holder.Stop();
