@@ -72,6 +72,19 @@ TEST_F(InspectionTest, ReflectionListsEveryService) {
                                      "grpc.reflection.v1alpha.ServerReflection"}));
 }
 
+// Tools ask this before each call: what is listed and not described cannot be called.
+TEST_F(InspectionTest, ReflectionDescribesEveryServiceThatItLists) {
+  reflection::ServerReflectionRequest request;
+  request.set_list_services("");
+  const auto listed = Reflect(request);
+  ASSERT_GE(listed.list_services_response().service_size(), 6);
+  for (const auto& service : listed.list_services_response().service()) {
+    request.set_file_containing_symbol(service.name());
+    EXPECT_GT(Reflect(request).file_descriptor_response().file_descriptor_proto_size(), 0)
+        << service.name();
+  }
+}
+
 TEST_F(InspectionTest, ReflectionDescribesAServiceDownToItsMessages) {
   reflection::ServerReflectionRequest request;
   request.set_file_containing_symbol("kvasir.v1.AdminService");
