@@ -205,6 +205,8 @@ class BlockStore::Impl final : public BlockOwner {
     for (int round = 0;; ++round) {
       absl::Status status = arena_->Allocate(block->size_bytes(), block);
       if (status.ok() || round == kRoundsMax) return status;
+      // What can never fit costs nobody a block.
+      if (block->size_bytes() > arena_->usage().capacity_bytes) return status;
       const std::vector<Block*> chosen = room_maker_.Choose(block->size_bytes(), round);
       if (chosen.empty()) return status;
       bool whole = true;

@@ -193,6 +193,14 @@ TEST_F(BlockStoreTest, AFullStoreEvictsForANewBlock) {
   EXPECT_TRUE(store_.Fetch("new").ok());
 }
 
+TEST_F(BlockStoreTest, ABlockThatCanNeverFitEvictsNothing) {
+  FillWith("k", 16);
+  EXPECT_EQ(Reserve("large", kArenaBytes + 1).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(store_.stats().evicted_blocks_total, 0u);
+  EXPECT_EQ(store_.stats().blocks, 16u);
+}
+
 TEST_F(BlockStoreTest, ReferencedAndReservedBlocksAreNeverEvicted) {
   std::vector<BlockRef> held;
   for (int i = 0; i < 15; ++i) {
