@@ -93,8 +93,17 @@ class ConcurrentStore : public ::testing::TestWithParam<EvictionPolicyKind> {
 };
 
 TEST_P(ConcurrentStore, ReadersInAnEvictionStormNeverSeeWrongBytes) {
-  const auto write = [this](uint64_t seed) { Write(seed, 3000); };
-  const auto read = [this](uint64_t seed) { Read(seed, 6000); };
+  Write(/*seed=*/99, 200);  // So that the first reader finds something.
+  std::atomic<int> writers{2};
+  const auto write = [&](uint64_t seed) {
+    Write(seed, 3000);
+    --writers;
+  };
+  // A reader whose threads come first on a busy machine reads on while others write.
+  const auto read = [&](uint64_t seed) {
+    do Read(seed, 6000);
+    while (writers > 0);
+  };
   const auto evict = [this](uint64_t seed) { Evict(seed, 1500); };
   RunAll({write, read, write, read, evict});
   EXPECT_EQ(mismatches_, 0u);
