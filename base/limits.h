@@ -79,6 +79,25 @@ inline constexpr int kMaxTierSetAside = 4;  // unreadable databases that are kep
 inline constexpr std::chrono::milliseconds kReaperInterval{50};
 inline constexpr std::chrono::milliseconds kEvictorInterval{20};
 
+// The tier below memory. What is on the way to it or from it holds memory: of each of
+// the three queues at most so many blocks and bytes, and a part of the arena.
+inline constexpr size_t kTierQueueBlocksMax = 4'096;
+inline constexpr uint64_t kTierQueueBytesMax = 512 * kMiB;
+inline constexpr uint64_t kTierQueueArenaPart = 8;  // an eighth
+inline constexpr size_t kDemotionScanBlocks = 1'024;  // looked at in one step
+inline constexpr size_t kTierBatchBlocks = 1'024;   // a call to the tier
+inline constexpr uint64_t kTierBatchBytes = 64 * kMiB;
+inline constexpr size_t kMaxErasures = 16'384;  // deletions that wait for the tier
+inline constexpr size_t kMaxSettled = 65'536;   // results of durable puts kept
+inline constexpr size_t kMaxWaitersPerKey = 1'024;  // of a promotion
+inline constexpr size_t kMaxWaits = 4'096;  // answers put off until something settles
+inline constexpr std::chrono::milliseconds kMaxSettleWait{1'000};  // each of them
+inline constexpr std::chrono::milliseconds kTierSlowAfter{2'000};  // one call
+inline constexpr std::chrono::milliseconds kTierCalmAfter{10'000};  // without a slow one
+inline constexpr size_t kTierLoadFailuresMax = 3;  // in a row, then no more loads
+inline constexpr std::chrono::milliseconds kTierProbeInterval{5'000};  // of one that fails
+inline constexpr size_t kTierProbeBytes = 64 * kKiB;
+
 }  // namespace kvasir
 
 #endif  // KVASIR_BASE_LIMITS_H_

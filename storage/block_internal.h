@@ -37,9 +37,10 @@ class Block final : public Arena::Slot {
   std::string_view attributes() const { return {text() + key_bytes_, attributes_bytes_}; }
   uint64_t size_bytes() const { return size_bytes_; }
   uint64_t generation() const { return generation_; }
-  // Constant once indexed.
+  // Constant once indexed, as the generation is.
   uint64_t checksum() const { return checksum_; }
   void set_checksum(uint64_t checksum) { checksum_ = checksum; }
+  void set_generation(uint64_t generation) { generation_ = generation; }
 
   // References.
   // Adds one. REQUIRES: the caller has one, or a lock under which one cannot go.

@@ -20,6 +20,9 @@ namespace {
 // Times that Reserve makes room before it gives up: each round evicts something, but
 // readers may come for the rest of a window.
 constexpr int kRoundsMax = RoomMaker::kRoundsInOrder + 32;
+// Blocks that are not below which one Reserve passes over, to drop later ones that are.
+// Whoever moves blocks down takes the coldest first, so few stand before one that is.
+constexpr size_t kSparedMax = 64;
 
 absl::Status CheckArguments(std::string_view key,
                             const BlockStore::ReserveOptions& options) {
@@ -59,7 +62,10 @@ struct Account {
 class BlockStore::Impl final : public BlockOwner {
  public:
   Impl(Arena* arena, const Options& options)
-      : arena_(arena), victims_(options.eviction_policy, arena->usage().capacity_bytes) {}
+      : arena_(arena),
+        below_(options.below),
+        index_(options.below),
+        victims_(options.eviction_policy, arena->usage().capacity_bytes) {}
 
   ~Impl() {
     index_.TakeAll([this](Block* block) { Detach(block, VictimQueue::Why::kRemoved); });
@@ -101,10 +107,36 @@ class BlockStore::Impl final : public BlockOwner {
     return status;
   }
 
+  absl::StatusOr<Block*> ReserveCopy(std::string_view key, const BlockInfo& info,
+                                     uint64_t generation) {
+    Block* const block = Block::New(key, info.attributes, info.size_bytes, generation);
+    if (absl::Status status = AllocateOrEvict(block); !status.ok()) {
+      Block::Delete(block);
+      return status;
+    }
+    reserved_.Add(*block);
+    return block;
+  }
+
+  // On OK the caller has a reference, where it had the reservation.
+  absl::Status CommitCopy(Block* block, uint64_t checksum) {
+    block->set_checksum(checksum);
+    committed_.Add(*block);
+    if (absl::Status status = index_.PublishCopy(block); !status.ok()) {
+      committed_.Subtract(*block);
+      Free(block, &reserved_);
+      return status;
+    }
+    reserved_.Subtract(*block);
+    victims_.Add(block);
+    return absl::OkStatus();
+  }
+
+  // On OK the caller has a reference, where it had the reservation.
   absl::Status Commit(Block* block, uint64_t checksum) {
     block->set_checksum(checksum);
     committed_.Add(*block);
-    Index::Published published = index_.Publish(block);
+    Index::Published published = index_.Publish(block, &next_generation_);
     if (!published.status.ok()) {
       committed_.Subtract(*block);
       Free(block, &reserved_);
@@ -116,7 +148,6 @@ class BlockStore::Impl final : public BlockOwner {
     }
     // After the index, so that eviction never meets a block that is not there yet.
     victims_.Add(block);
-    Release(block);
     return absl::OkStatus();
   }
 
@@ -141,6 +172,26 @@ class BlockStore::Impl final : public BlockOwner {
     return freed;
   }
 
+  // Takes over the caller's reference.
+  uint64_t EvictIfIdle(Block* block) ABSL_LOCKS_EXCLUDED(room_mu_) {
+    absl::MutexLock lock(&room_mu_);
+    const uint64_t bytes = block->allocated_bytes();
+    return EvictHeld(block) ? bytes : 0;
+  }
+  std::vector<Block*> Coldest(size_t blocks_max) {
+    return victims_.HoldColdest(blocks_max);
+  }
+
+  uint64_t NextGeneration() {
+    return next_generation_.fetch_add(1, std::memory_order_relaxed);
+  }
+  void GoBeyond(uint64_t generation) {
+    uint64_t next = next_generation_.load(std::memory_order_relaxed);
+    while (next <= generation && !next_generation_.compare_exchange_weak(
+                                     next, generation + 1, std::memory_order_relaxed)) {
+    }
+  }
+
   Stats stats() const {
     return {
         .blocks = committed_.blocks,
@@ -151,6 +202,7 @@ class BlockStore::Impl final : public BlockOwner {
         .unbound_bytes = unbound_.bytes,
         .evicted_blocks_total = evicted_.blocks,
         .evicted_bytes_total = evicted_.bytes,
+        .evicted_unsaved_blocks_total = unsaved_.blocks,
         .index_bytes = index_.memory_bytes(committed_.blocks) + victims_.memory_bytes()};
   }
 
@@ -175,17 +227,24 @@ class BlockStore::Impl final : public BlockOwner {
   }
 
   // Evicts a block, unless somebody but the caller holds it too. Takes over the caller's
-  // reference. This is where a block would go down to a tier.
+  // reference.
   bool EvictHeld(Block* block) {
     const bool evicted = index_.TakeIdle(block);
     if (evicted) {
       evicted_.Add(*block);
+      if (IsUnsaved(*block)) unsaved_.Add(*block);
       Detach(block, VictimQueue::Why::kEvicted);
     } else {
       victims_.PutBack(block);
     }
     Release(block);
     return evicted;
+  }
+
+  // The last place where the block is, though there is another.
+  bool IsUnsaved(const Block& block) const {
+    return below_ != nullptr && below_->exists() &&
+           below_->FindGeneration(block.key()) != block.generation();
   }
 
   absl::Status AllocateOrEvict(Block* block) ABSL_LOCKS_EXCLUDED(room_mu_) {
@@ -202,13 +261,33 @@ class BlockStore::Impl final : public BlockOwner {
 
   absl::Status AllocateInTurn(Block* block) ABSL_LOCKS_EXCLUDED(room_mu_) {
     absl::MutexLock lock(&room_mu_);
-    for (int round = 0;; ++round) {
+    std::vector<Block*> spared;  // Out of the order, each with a reference of ours.
+    absl::Status status = AllocateInTurnLocked(block, &spared);
+    for (Block* one : spared) {
+      victims_.PutBack(one);
+      Release(one);
+    }
+    return status;
+  }
+
+  absl::Status AllocateInTurnLocked(Block* block, std::vector<Block*>* spared)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(room_mu_) {
+    for (int round = 0;;) {
       absl::Status status = arena_->Allocate(block->size_bytes(), block);
       if (status.ok() || round == kRoundsMax) return status;
       // What can never fit costs nobody a block.
       if (block->size_bytes() > arena_->usage().capacity_bytes) return status;
-      const std::vector<Block*> chosen = room_maker_.Choose(block->size_bytes(), round);
+      std::vector<Block*> chosen = room_maker_.Choose(block->size_bytes(), round);
+      if (chosen.size() == 1 && spared->size() < kSparedMax && IsUnsaved(*chosen[0])) {
+        spared->push_back(chosen[0]);
+        continue;
+      }
+      if (chosen.empty() && !spared->empty()) {  // Nothing else is left.
+        chosen.push_back(spared->front());
+        spared->erase(spared->begin());
+      }
       if (chosen.empty()) return status;
+      ++round;
       bool whole = true;
       for (Block* victim : chosen) {
         // A reader who came meanwhile keeps its block, and so the rest may stay too.
@@ -221,9 +300,10 @@ class BlockStore::Impl final : public BlockOwner {
   }
 
   Arena* const arena_;
+  const BlocksBelow* const below_;
   Index index_;
   VictimQueue victims_;
-  Account committed_, reserved_, unbound_, evicted_;
+  Account committed_, reserved_, unbound_, evicted_, unsaved_;
   std::atomic<uint64_t> next_generation_{1};
   // Who makes room or waits to. Relaxed: it only steers who goes first.
   std::atomic<int> makers_{0};
@@ -252,8 +332,36 @@ absl::StatusOr<Reservation> BlockStore::Reserve(std::string_view key,
 }
 
 absl::Status BlockStore::Commit(Reservation reservation, uint64_t checksum) {
+  return CommitAndHold(std::move(reservation), checksum).status();
+}
+
+absl::StatusOr<BlockRef> BlockStore::CommitAndHold(Reservation reservation,
+                                                   uint64_t checksum) {
   KV_CHECK(!reservation.empty());
-  return impl_->Commit(std::exchange(reservation.block_, nullptr), checksum);
+  Block* const block = std::exchange(reservation.block_, nullptr);
+  absl::Status status = impl_->Commit(block, checksum);
+  if (!status.ok()) return status;
+  return BlockRef(block, impl_.get());
+}
+
+absl::StatusOr<Reservation> BlockStore::ReserveCopy(std::string_view key,
+                                                    const BlockInfo& info,
+                                                    uint64_t generation) {
+  const ReserveOptions options{.size_bytes = info.size_bytes,
+                               .attributes = info.attributes};
+  if (absl::Status status = CheckArguments(key, options); !status.ok()) return status;
+  absl::StatusOr<Block*> block = impl_->ReserveCopy(key, info, generation);
+  if (!block.ok()) return std::move(block).status();
+  return Reservation(*block, impl_.get());
+}
+
+absl::StatusOr<BlockRef> BlockStore::CommitCopy(Reservation reservation,
+                                                uint64_t checksum) {
+  KV_CHECK(!reservation.empty());
+  Block* const block = std::exchange(reservation.block_, nullptr);
+  absl::Status status = impl_->CommitCopy(block, checksum);
+  if (!status.ok()) return status;
+  return BlockRef(block, impl_.get());
 }
 
 absl::StatusOr<BlockRef> BlockStore::Fetch(std::string_view key) {
@@ -289,6 +397,22 @@ absl::StatusOr<KeyInfo> BlockStore::Stat(std::string_view key) const {
 }
 
 uint64_t BlockStore::Evict(uint64_t target_bytes) { return impl_->Evict(target_bytes); }
+
+uint64_t BlockStore::EvictIfIdle(BlockRef block) {
+  KV_CHECK(!block.empty());
+  return impl_->EvictIfIdle(std::exchange(block.block_, nullptr));
+}
+
+std::vector<BlockRef> BlockStore::Coldest(size_t blocks_max) {
+  std::vector<BlockRef> refs;
+  for (Block* block : impl_->Coldest(blocks_max)) {
+    refs.push_back(BlockRef(block, impl_.get()));
+  }
+  return refs;
+}
+
+uint64_t BlockStore::NextGeneration() { return impl_->NextGeneration(); }
+void BlockStore::GoBeyond(uint64_t generation) { impl_->GoBeyond(generation); }
 BlockStore::Stats BlockStore::stats() const { return impl_->stats(); }
 Arena* BlockStore::arena() const { return impl_->arena(); }
 

@@ -10,14 +10,20 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "storage/arena.h"
+#include "base/block_info.h"
 #include "storage/block.h"
+#include "storage/blocks_below.h"
 #include "storage/eviction_policy.h"
 #include "storage/key_info.h"
 
 namespace kvasir {
 
 // Key -> block over memory. Blocks are immutable; a committed block is dropped from the
-// index first and its memory reused only after the last reference goes.
+// index first and its memory reused only after the last reference goes. A block's
+// generation, from its commit on, is the order of the commits of its key.
+//
+// With a place below, a key that is there counts as committed; what the store here has
+// of it is the same block or a newer one. Moving blocks is the affair of tiered_store.
 //
 // Threads: every method from any thread.
 // Bounds:  memory by the arena; the index costs at most 150 B a key beyond the key.
@@ -25,6 +31,8 @@ class BlockStore {
  public:
   struct Options {
     EvictionPolicyKind eviction_policy = EvictionPolicyKind::kS3Fifo;
+    // Not owned; must outlive the store. Null: memory is all there is.
+    const BlocksBelow* below = nullptr;
   };
   struct ReserveOptions {
     uint64_t size_bytes = 0;
@@ -41,6 +49,8 @@ class BlockStore {
     uint64_t unbound_bytes = 0;
     uint64_t evicted_blocks_total = 0;
     uint64_t evicted_bytes_total = 0;
+    // Of these, blocks that were not below, where there is a place below.
+    uint64_t evicted_unsaved_blocks_total = 0;
     uint64_t index_bytes = 0;  // memory of the index beyond keys, estimated
   };
   // capacity == free + block_bytes + reserved_bytes + unbound_bytes, exactly, whenever
@@ -64,6 +74,16 @@ class BlockStore {
   // a replacing one; FailedPrecondition if it was unbound. The reservation is consumed
   // and on error its memory is free again.
   absl::Status Commit(Reservation reservation, uint64_t checksum);
+  // The same, and the block with a reference, so that it stays until that goes.
+  absl::StatusOr<BlockRef> CommitAndHold(Reservation reservation, uint64_t checksum);
+
+  // Memory for a copy of what is below. Nobody sees it before its commit, and writers are
+  // not in its way, nor it in theirs. Evicts and fails for memory as Reserve does.
+  absl::StatusOr<Reservation> ReserveCopy(std::string_view key, const BlockInfo& info,
+                                          uint64_t generation);
+  // Publishes the copy under the generation that it has below. AlreadyExists if the key
+  // is committed here; NotFound if that generation is not below any more.
+  absl::StatusOr<BlockRef> CommitCopy(Reservation reservation, uint64_t checksum);
 
   // A reference to the committed block. NotFound if absent or still being filled.
   // Counts as a use for the eviction policy.
@@ -84,6 +104,15 @@ class BlockStore {
   // Frees at least `target_bytes` of unreferenced memory, coldest first, if there is as
   // much. Returns the bytes freed.
   uint64_t Evict(uint64_t target_bytes);
+  // Evicts this block, if nobody else holds it. Returns the bytes freed.
+  uint64_t EvictIfIdle(BlockRef block);
+  // About the `blocks_max` coldest blocks that nobody holds, coldest first.
+  std::vector<BlockRef> Coldest(size_t blocks_max);
+
+  // A number beyond every generation so far, and before all to come.
+  uint64_t NextGeneration();
+  // From now on generations are beyond `generation`.
+  void GoBeyond(uint64_t generation);
 
   Stats stats() const;
   Arena* arena() const;

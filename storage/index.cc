@@ -14,7 +14,7 @@ constexpr uint64_t kTreeEntryBytes = 12;
 
 }  // namespace
 
-Index::Index() = default;
+Index::Index(const BlocksBelow* below) : below_(below) {}
 
 Index::~Index() {
   for (Shard& shard : shards_) {
@@ -56,7 +56,7 @@ absl::Status Index::Bind(Block* block) {
   const HashedKey hashed(block->key());
   Shard& shard = ShardOfKey(hashed);
   absl::MutexLock lock(&shard.mu);
-  if (!block->replacing && shard.by_hash.contains(hashed)) {
+  if (!block->replacing && (shard.by_hash.contains(hashed) || IsBelow(hashed.key))) {
     return absl::AlreadyExistsError("reserve: the key is committed");
   }
   if (!block->replacing && shard.FillingLocked(hashed.key)) {
@@ -75,7 +75,7 @@ void Index::Unbind(Block* block) {
   shard.filling.erase(block);
 }
 
-Index::Published Index::Publish(Block* block) {
+Index::Published Index::Publish(Block* block, std::atomic<uint64_t>* generations) {
   const HashedKey hashed(block->key());
   Shard& shard = ShardOfKey(hashed);
   absl::MutexLock lock(&shard.mu);
@@ -83,7 +83,7 @@ Index::Published Index::Publish(Block* block) {
     return {absl::FailedPreconditionError("commit: the reservation was unbound")};
   }
   block->bound = false;
-  shard.filling.erase(block);
+  shard.filling.erase(block);  // Sorted by the generation that changes below.
   Block* replaced = nullptr;
   if (const auto it = shard.by_hash.find(hashed); it != shard.by_hash.end()) {
     if (!block->replacing) {
@@ -91,14 +91,35 @@ Index::Published Index::Publish(Block* block) {
     }
     replaced = *it;
     shard.EraseLocked(replaced);
+  } else if (!block->replacing && IsBelow(hashed.key)) {
+    return {absl::AlreadyExistsError("commit: the key went below meanwhile")};
   }
+  block->set_generation(generations->fetch_add(1, std::memory_order_relaxed));
+  Insert(&shard, block);
+  return {absl::OkStatus(), replaced};
+}
+
+absl::Status Index::PublishCopy(Block* block) {
+  const HashedKey hashed(block->key());
+  Shard& shard = ShardOfKey(hashed);
+  absl::MutexLock lock(&shard.mu);
+  if (shard.by_hash.contains(hashed)) {
+    return absl::AlreadyExistsError("promote: the key is in memory");
+  }
+  if (below_ == nullptr || below_->FindGeneration(hashed.key) != block->generation()) {
+    return absl::NotFoundError("promote: the block is gone from below");
+  }
+  Insert(&shard, block);
+  return absl::OkStatus();
+}
+
+void Index::Insert(Shard* shard, Block* block) {
   block->Hold();
   block->SetIndexed();
-  const size_t slots = shard.by_hash.capacity();
-  shard.by_hash.insert(block);
-  hash_slots_.fetch_add(shard.by_hash.capacity() - slots, std::memory_order_relaxed);
-  shard.by_key.insert(block);
-  return {absl::OkStatus(), replaced};
+  const size_t slots = shard->by_hash.capacity();
+  shard->by_hash.insert(block);
+  hash_slots_.fetch_add(shard->by_hash.capacity() - slots, std::memory_order_relaxed);
+  shard->by_key.insert(block);
 }
 
 Block* Index::Take(std::string_view key) {

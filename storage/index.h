@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "storage/block_internal.h"
+#include "storage/blocks_below.h"
 #include "storage/key_hash.h"
 
 namespace kvasir {
@@ -29,7 +30,8 @@ class Index {
  public:
   static constexpr size_t kShards = 256;
 
-  Index();
+  // `below` is not owned and must outlive the index.
+  explicit Index(const BlocksBelow* below = nullptr);
   // REQUIRES: TakeAll has emptied it, and no reservation is bound.
   ~Index();
 
@@ -41,8 +43,8 @@ class Index {
   // The committed block, with one more reference for the caller; null if there is none.
   Block* Find(std::string_view key) const;
 
-  // Makes `block` a filler of its key. AlreadyExists if the key is committed, Aborted if
-  // another reservation fills it; neither if it is replacing.
+  // Makes `block` a filler of its key. AlreadyExists if the key is committed, here or
+  // below, Aborted if another reservation fills it; neither if it is replacing.
   absl::Status Bind(Block* block);
   // No effect if it is not bound.
   void Unbind(Block* block);
@@ -52,9 +54,14 @@ class Index {
     Block* replaced = nullptr;  // the index's reference to it is the caller's now
   };
   // Unbinds `block` and makes it the committed block of its key, adding the index's
-  // reference. AlreadyExists if there is one and `block` is not replacing;
-  // FailedPrecondition if it was not bound.
-  Published Publish(Block* block);
+  // reference, with the next of `generations`: taken under the lock, they are in the
+  // order of the key's commits. AlreadyExists if there is one, here or below, and
+  // `block` is not replacing; FailedPrecondition if it was not bound.
+  Published Publish(Block* block, std::atomic<uint64_t>* generations);
+  // The same for a copy of what is below, which keeps its generation and was never
+  // bound. AlreadyExists if the key is committed here; NotFound if the place below does
+  // not have this generation any more.
+  absl::Status PublishCopy(Block* block);
 
   // Takes the key's block out; the index's reference is the caller's. Null if absent.
   Block* Take(std::string_view key);
@@ -117,6 +124,10 @@ class Index {
     absl::btree_set<Block*, ByKeyThenGeneration> filling ABSL_GUARDED_BY(mu);
   };
   // The hash tables use the low bits.
+  bool IsBelow(std::string_view key) const {
+    return below_ != nullptr && below_->FindGeneration(key).has_value();
+  }
+  void Insert(Shard* shard, Block* block) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard->mu);
   static size_t ShardOf(uint64_t hash) { return hash >> 56; }
   static_assert(kShards == 1 << 8);
   Shard& ShardOfKey(const HashedKey& key) { return shards_[ShardOf(key.hash)]; }
@@ -124,6 +135,7 @@ class Index {
     return shards_[ShardOf(key.hash)];
   }
 
+  const BlocksBelow* const below_;
   std::array<Shard, kShards> shards_;
   std::atomic<uint64_t> hash_slots_{0};  // relaxed: for memory_bytes only
 };

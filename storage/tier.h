@@ -11,12 +11,9 @@
 
 #include "absl/status/status.h"
 #include "base/block_info.h"
+#include "base/durability.h"
 
 namespace kvasir {
-
-// What an OK from Store promises to survive: nothing, the death of the process, the loss
-// of power.
-enum class Durability : uint8_t { kNone, kProcess, kPower };
 
 // One key's block as a tier has it.
 struct TierBlock {

@@ -6,6 +6,7 @@
 //
 // usage: index_bench [KEYS]   (default 10000000; needs about 210 B a key)
 
+#include <atomic>
 #include <fmt/core.h>
 
 #include <cstdlib>
@@ -52,7 +53,7 @@ class Filled {
     for (uint64_t i = 0; i < keys; ++i) {
       Block* const block = Block::New(KeyOf(i), "", 64 * kKiB, i + 1);
       KV_CHECK(index_.Bind(block).ok());
-      KV_CHECK(index_.Publish(block).status.ok());
+      KV_CHECK(index_.Publish(block, &generations_).status.ok());
       victims_.Add(block);
       KV_CHECK(block->Drop() == Block::Dropped::kHeld);
     }
@@ -100,6 +101,7 @@ class Filled {
 
  private:
   const uint64_t keys_;
+  std::atomic<uint64_t> generations_{1};
   Index index_;
   VictimQueue victims_;
 };

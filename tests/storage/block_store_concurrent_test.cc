@@ -42,13 +42,15 @@ class ConcurrentStore : public ::testing::TestWithParam<EvictionPolicyKind> {
       absl::StatusOr<Reservation> made = store_.Reserve(
           key, {.size_bytes = SizeOf(&random), .replace = random() % 4 == 0});
       if (!made.ok()) continue;
-      const DescribedBytes described(key, made->generation());
+      // Known by a checksum of its own: the generation comes with the commit.
+      const uint64_t name = made->generation();
+      const DescribedBytes described(key, name);
       described.Fill(made->bytes());
       // Some writers die: at once, or as a grant that ran out and waits for its fence.
       const uint64_t fate = random() % 8;
       if (fate == 0) continue;
       if (fate == 1) made->Unbind();
-      const absl::Status status = store_.Commit(*std::move(made), seed);
+      const absl::Status status = store_.Commit(*std::move(made), name);
       if (status.ok()) ++commits_;
       EXPECT_EQ(fate == 1, status.code() == absl::StatusCode::kFailedPrecondition);
     }
@@ -71,7 +73,7 @@ class ConcurrentStore : public ::testing::TestWithParam<EvictionPolicyKind> {
 
   void Verify(const BlockRef& ref) {
     ++reads_;
-    if (!DescribedBytes(ref.key(), ref.generation()).Match(ref.bytes())) ++mismatches_;
+    if (!DescribedBytes(ref.key(), ref.checksum()).Match(ref.bytes())) ++mismatches_;
   }
 
   void Evict(uint64_t seed, int rounds) {

@@ -87,6 +87,7 @@ class Model {
   };
   struct Filling {
     Reservation reservation;
+    uint64_t checksum = 0;  // no sum of anything: it says which bytes these are
     bool replace = false;
     bool bound = true;
   };
@@ -107,8 +108,10 @@ class Model {
     const bool exists = committed_.contains(key);
     if (made.ok()) {
       EXPECT_TRUE(replace || (!bound && !exists));
-      DescribedBytes(key, made->generation()).Fill(made->bytes());
-      reservations_.push_back({.reservation = *std::move(made), .replace = replace});
+      const uint64_t checksum = random_();
+      DescribedBytes(key, checksum).Fill(made->bytes());
+      reservations_.push_back(
+          {.reservation = *std::move(made), .checksum = checksum, .replace = replace});
       return;
     }
     switch (made.status().code()) {
@@ -138,18 +141,20 @@ class Model {
     if (reservations_.empty()) return;
     Filling filling = TakeReservation();
     const std::string key(filling.reservation.key());
-    const Committed made = {.generation = filling.reservation.generation(),
-                            .checksum = random_(),
-                            .size_bytes = filling.reservation.size_bytes(),
-                            .offset_bytes = filling.reservation.extent().offset_bytes};
-    const absl::Status status =
-        store_.Commit(std::move(filling.reservation), made.checksum);
+    Committed made = {.checksum = filling.checksum,
+                      .size_bytes = filling.reservation.size_bytes(),
+                      .offset_bytes = filling.reservation.extent().offset_bytes};
+    const absl::StatusOr<BlockRef> committed =
+        store_.CommitAndHold(std::move(filling.reservation), made.checksum);
+    const absl::Status& status = committed.status();
     if (!filling.bound) {
       EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
     } else if (committed_.contains(key) && !filling.replace) {
       EXPECT_EQ(status.code(), absl::StatusCode::kAlreadyExists);
     } else {
-      EXPECT_TRUE(status.ok()) << status.ToString();
+      ASSERT_TRUE(status.ok()) << status.ToString();
+      EXPECT_GT(committed->generation(), last_generation_);
+      made.generation = last_generation_ = committed->generation();
       committed_[key] = made;
     }
   }
@@ -220,7 +225,7 @@ class Model {
   }
 
   static void ExpectRightBytes(const BlockRef& ref) {
-    EXPECT_TRUE(DescribedBytes(ref.key(), ref.generation()).Match(ref.bytes()));
+    EXPECT_TRUE(DescribedBytes(ref.key(), ref.checksum()).Match(ref.bytes()));
   }
 
   // Bytes in one piece, were everything evicted that can be.
@@ -268,6 +273,7 @@ class Model {
   }
 
   std::mt19937_64 random_;
+  uint64_t last_generation_ = 0;
   const std::unique_ptr<Region> region_ = *Region::Map({.size_bytes = kArenaBytes});
   Arena arena_{region_.get()};
   BlockStore store_;

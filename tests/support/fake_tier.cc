@@ -160,6 +160,10 @@ void FakeTier::Crash(const CrashOptions& options) {
     std::erase_if(place->second.versions, [&](const auto& version) {
       return version.second.durability < options.survives && random() % 2 == 0;
     });
+    // What is there after a crash is on the disk.
+    for (auto& [generation, version] : place->second.versions) {
+      version.durability = Durability::kPower;
+    }
     ShowLocked(place);
   }
   stats_.recovered_blocks = stats_.blocks;

@@ -1,0 +1,262 @@
+#include "storage/tiered_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/checksum.h"
+#include "base/limits.h"
+#include "base/random.h"
+#include "fmt/core.h"
+
+namespace kvasir {
+namespace {
+
+uint64_t QueueBytesMax(const Arena& arena) {
+  return std::min(kTierQueueBytesMax,
+                  arena.usage().capacity_bytes / kTierQueueArenaPart);
+}
+
+// A key as long as keys may be, that nobody else will think of.
+std::string RandomKey() {
+  std::string key(kMaxKeyBytes, '\0');
+  SecureRandom(std::as_writable_bytes(std::span(key.data(), key.size())));
+  return key;
+}
+
+KeyInfo InfoOf(Tier::Listed&& listed) {
+  return {.key = std::move(listed.key),
+          .size_bytes = listed.block.info.size_bytes,
+          .checksum = listed.block.info.checksum,
+          .attributes = std::move(listed.block.info.attributes),
+          .residency = Residency::kDisk,
+          .references = 0,
+          .generation = listed.block.generation};
+}
+
+}  // namespace
+
+TieredStore::TieredStore(Arena* arena, const Options& options, const Clock* clock,
+                         Executor* store_executor, Executor* load_executor)
+    : options_(options),
+      clock_(clock),
+      store_executor_(store_executor),
+      memory_(arena, {.eviction_policy = options.eviction_policy, .below = &mask_}),
+      writer_({.executor = store_executor,
+               .clock = clock,
+               .memory = &memory_,
+               .mask = &mask_,
+               .health = &health_,
+               .queue_bytes_max = QueueBytesMax(*arena)}),
+      eraser_({.executor = store_executor,
+               .clock = clock,
+               .mask = &mask_,
+               .health = &health_}),
+      promoter_({.executor = load_executor,
+                 .clock = clock,
+                 .memory = &memory_,
+                 .mask = &mask_,
+                 .health = &health_,
+                 .queue_bytes_max = QueueBytesMax(*arena)}),
+      demoter_(options.demotion, &memory_, &mask_, &health_, &writer_),
+      probe_key_(RandomKey()) {}
+
+void TieredStore::Attach(Tier* tier) {
+  KV_CHECK(memory_.stats().blocks == 0);
+  KV_CHECK(store_executor_ != nullptr);
+  memory_.GoBeyond(tier->generation_max());
+  mask_.Attach(tier);
+}
+
+Residency TieredStore::Probe(std::string_view key) const {
+  const Residency here = memory_.Probe(key);
+  if (mask_.tier() == nullptr) return here;
+  const bool below = mask_.FindGeneration(key).has_value();
+  if (here == Residency::kMemory) return below ? Residency::kBoth : here;
+  return below ? Residency::kDisk : here;
+}
+
+std::vector<KeyInfo> TieredStore::List(std::string_view prefix, std::string_view after,
+                                       size_t limit) const {
+  std::vector<KeyInfo> here = memory_.List(prefix, after, limit);
+  std::vector<Tier::Listed> below = mask_.List(prefix, after, limit);
+  if (below.empty()) return here;
+  std::vector<KeyInfo> merged;
+  auto next = here.begin();
+  for (Tier::Listed& one : below) {
+    while (next != here.end() && next->key < one.key) merged.push_back(std::move(*next++));
+    if (next != here.end() && next->key == one.key) {
+      next->residency = Residency::kBoth;
+      merged.push_back(std::move(*next++));
+    } else {
+      merged.push_back(InfoOf(std::move(one)));
+    }
+  }
+  std::move(next, here.end(), std::back_inserter(merged));
+  if (merged.size() > limit) merged.resize(limit);
+  return merged;
+}
+
+absl::StatusOr<KeyInfo> TieredStore::Stat(std::string_view key) const {
+  absl::StatusOr<KeyInfo> here = memory_.Stat(key);
+  std::optional<TierBlock> below = mask_.Find(key);
+  if (!below.has_value()) return here;
+  if (!here.ok()) return InfoOf({.key = std::string(key), .block = *std::move(below)});
+  here->residency = Residency::kBoth;
+  return here;
+}
+
+absl::StatusOr<Reservation> TieredStore::Reserve(
+    std::string_view key, const BlockStore::ReserveOptions& options) {
+  if (options.replace && mask_.FindGeneration(key).has_value()) {
+    if (!health_.may_store() || eraser_.full()) {
+      return absl::UnavailableError(
+          "reserve: the key has a block on disk, which cannot be deleted now");
+    }
+  }
+  return memory_.Reserve(key, options);
+}
+
+absl::Status TieredStore::CheckDurable(uint64_t size_bytes) const {
+  return writer_.CheckDurable(size_bytes);
+}
+
+absl::StatusOr<uint64_t> TieredStore::Commit(Reservation reservation, uint64_t checksum,
+                                             Durability durability) {
+  // Held until what is older is hidden: were it evicted before, that would show.
+  absl::StatusOr<BlockRef> block = memory_.CommitAndHold(std::move(reservation), checksum);
+  if (!block.ok()) return block.status();
+  if (mask_.tier() == nullptr && durability == Durability::kNone) return 0;
+  return SettleBelow(*std::move(block), durability);
+}
+
+absl::StatusOr<uint64_t> TieredStore::SettleBelow(BlockRef block, Durability durability) {
+  const std::string key(block.key());
+  // In this order: a store that ends in between is seen by the second.
+  const bool older = mask_.tier() != nullptr &&
+                     (writer_.IsStoring(key) || GenerationOnDisk(key) != 0);
+  if (!older && durability == Durability::kNone) {
+    if (options_.write_policy == WritePolicy::kWriteThrough) {
+      writer_.Demote(std::move(block));
+    }
+    return 0;
+  }
+  const uint64_t hidden = block.generation() - 1;
+  const uint64_t id = settlements_.Open();
+  const auto settle = [this, id](const absl::Status& status) {
+    settlements_.Settle(id, status);
+  };
+  if (durability == Durability::kNone) {
+    eraser_.Erase(key, hidden, settle);
+    return id;
+  }
+  if (older) mask_.Hide(key, hidden);
+  writer_.StoreDurably(std::move(block), durability,
+                       [this, key, hidden, older, settle](const absl::Status& status) {
+                         if (older) OnStored(key, hidden);
+                         settle(status);
+                       });
+  return id;
+}
+
+uint64_t TieredStore::GenerationOnDisk(std::string_view key) const {
+  const std::optional<TierBlock> found = mask_.tier()->Find(key);
+  return found.has_value() ? found->generation : 0;
+}
+
+// The store of a block has ended; what it replaced, up to `hidden`, is hidden.
+void TieredStore::OnStored(std::string_view key, uint64_t hidden) {
+  if (GenerationOnDisk(key) > hidden) {
+    mask_.Forget(key, hidden);  // The tier keeps the newer one.
+  } else {
+    // It failed, or the block was replaced itself before its turn.
+    eraser_.Erase(key, hidden, [](const absl::Status&) {});
+  }
+}
+
+bool TieredStore::Promote(std::string_view key, Promoter::Landed landed) {
+  const std::optional<TierBlock> block = mask_.Find(key);
+  return block.has_value() && promoter_.Start(key, *block, std::move(landed));
+}
+
+TieredStore::Removed TieredStore::Remove(std::string_view key) {
+  if (mask_.tier() == nullptr) {
+    return memory_.Remove(key).ok() ? Removed::kRemoved : Removed::kAbsent;
+  }
+  const bool possible = health_.may_store() && !eraser_.full();
+  if (!possible && mask_.FindGeneration(key).has_value()) return Removed::kFailed;
+  const bool removed = memory_.Remove(key).ok();
+  // In this order: a store that ends in between is seen by the second. What is hidden
+  // without a deletion under way waits for a durable put, which is void now.
+  const bool below = writer_.IsStoring(key) || mask_.FindGeneration(key).has_value();
+  const TierEraser::Fate fate = eraser_.Find(key);
+  if (below || (fate == TierEraser::Fate::kNone && GenerationOnDisk(key) != 0)) {
+    eraser_.Erase(key, memory_.NextGeneration(), [](const absl::Status&) {});
+    // A promotion may have published the block again before it was hidden.
+    memory_.Remove(key).IgnoreError();  // Absent mostly.
+    return Removed::kPending;
+  }
+  switch (fate) {
+    case TierEraser::Fate::kUnderWay:
+      return Removed::kPending;
+    case TierEraser::Fate::kFailed:
+      return Removed::kFailed;
+    case TierEraser::Fate::kNone:
+      break;
+  }
+  return removed ? Removed::kRemoved : Removed::kAbsent;
+}
+
+void TieredStore::Step() {
+  demoter_.Step();
+  if (mask_.tier() == nullptr) return;
+  writer_.Step();
+  eraser_.Step();
+  promoter_.Step();
+  if (health_.Step(clock_->Now())) {
+    // Not now if the executor is full: the next probe is due soon.
+    (void)store_executor_->Submit([this] { ProbeTier(); });
+  }
+}
+
+// Stores, loads and deletes a block that is nobody's.
+void TieredStore::ProbeTier() {
+  std::vector<std::byte> payload(kTierProbeBytes);
+  const BlockInfo info{.size_bytes = payload.size(),
+                       .checksum = BlockChecksum(ChecksumSeed(probe_key_), payload)};
+  const uint64_t generation = memory_.NextGeneration();
+  const Tier::Record record{
+      .key = probe_key_, .generation = generation, .info = &info, .payload = payload};
+  uint64_t call = health_.Begin(clock_->Now());
+  const absl::Status stored = mask_.tier()->Store({&record, 1}, Durability::kPower);
+  health_.End(call, TierHealth::Call::kStore, stored, clock_->Now());
+  if (!stored.ok()) return;
+  Tier::Read read{
+      .key = probe_key_, .generation = generation, .payload = payload, .status = {}};
+  call = health_.Begin(clock_->Now());
+  mask_.tier()->Load({&read, 1});
+  health_.End(call, TierHealth::Call::kLoad, read.status, clock_->Now());
+  eraser_.Erase(probe_key_, generation, [](const absl::Status&) {});
+}
+
+bool TieredStore::SaveStep() {
+  if (mask_.tier() == nullptr || !health_.may_store()) return writer_.idle();
+  return demoter_.SaveStep() && writer_.idle();
+}
+
+TieredStore::Stats TieredStore::stats() const {
+  Stats stats{.memory = memory_.stats(),
+              .writer = writer_.stats(),
+              .promoter = promoter_.stats(),
+              .erasures = eraser_.size(),
+              .has_tier = mask_.tier() != nullptr,
+              .tier = {}};
+  if (stats.has_tier) {
+    stats.tier = mask_.tier()->stats();
+  } else {
+    stats.memory.evicted_unsaved_blocks_total = 0;
+  }
+  return stats;
+}
+
+}  // namespace kvasir
