@@ -70,6 +70,9 @@ inline constexpr uint64_t kTierCarryDivisor = 2;
 // disk for so many segments after the last that could hold what was removed.
 inline constexpr size_t kMaxTierTombstones = 262'144;
 inline constexpr uint64_t kTierTombstoneLingerSegments = 256;
+// Segments that one Store writes side by side. Each has at least a quarter of what a
+// segment should have, so that they need not be merged.
+inline constexpr size_t kMaxTierWriters = 4;
 inline constexpr size_t kMaxTierReaders = 64;         // threads that one Load keeps busy
 inline constexpr size_t kMaxTierQueuedStores = 1024;  // callers that wait to write
 inline constexpr int kMaxTierLoadRetries = 8;     // while blocks move under a reader

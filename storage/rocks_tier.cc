@@ -70,13 +70,15 @@ absl::StatusOr<std::unique_ptr<RocksTier>> RocksTier::Open(
                          .env = options.env});
   if (!db.ok()) return db.status();
   auto state = std::make_unique<RocksTierState>(
-      *std::move(db), options.capacity_bytes, SegmentBytes(options));
-  const absl::Status recovered = RecoverRocksTier(
-      state.get(), {.executor = options.readers, .helpers_max = options.readers_max},
-      progress);
+      *std::move(db),
+      RocksTierState::Sizes{.capacity_bytes = options.capacity_bytes,
+                            .segment_bytes = SegmentBytes(options)},
+      ParallelOptions{.executor = options.readers,
+                      .helpers_max = std::min(options.readers_max, kMaxTierReaders)});
+  const absl::Status recovered = RecoverRocksTier(state.get(), progress);
   if (!recovered.ok()) return recovered;
   std::unique_ptr<RocksTier> tier(
-      new RocksTier(options, *std::move(directory), std::move(state)));
+      new RocksTier(*std::move(directory), std::move(state)));
   if (absl::Status fits = tier->writer_->Fit(); !fits.ok()) return fits;
   return tier;
 }
@@ -85,11 +87,9 @@ absl::StatusOr<std::string> RocksTier::SetAside(const std::string& directory) {
   return TierDirectory::SetAside(directory);
 }
 
-RocksTier::RocksTier(const RocksTierOptions& options,
-                     std::unique_ptr<TierDirectory> directory,
+RocksTier::RocksTier(std::unique_ptr<TierDirectory> directory,
                      std::unique_ptr<RocksTierState> state)
-    : options_(options),
-      directory_(std::move(directory)),
+    : directory_(std::move(directory)),
       state_(std::move(state)),
       writer_(std::make_unique<RocksTierWriter>(state_.get())) {}
 
@@ -99,7 +99,7 @@ absl::Status RocksTier::Store(std::span<const Record> batch, Durability durabili
   if (batch.empty()) return absl::OkStatus();
   Waiter waiter{.batch = batch, .durable = durability != Durability::kNone};
   waiter.bytes = EstimateSegments(ToSegmentRecords(batch, waiter.durable),
-                                  state_->segment_bytes)
+                                  state_->part_bytes_min())
                      .bytes;
   if (waiter.bytes > state_->capacity_bytes) {
     return absl::ResourceExhaustedError(
@@ -190,9 +190,8 @@ absl::Status RocksTier::Delete(std::span<const Tombstone> batch) {
 }
 
 void RocksTier::Load(std::span<Read> batch) {
-  ParallelFor({.executor = options_.readers,
-               .helpers_max = std::min(options_.readers_max, kMaxTierReaders)},
-              batch.size(), [&](size_t i) { batch[i].status = LoadOne(batch[i]); });
+  ParallelFor(state_->parallel, batch.size(),
+              [&](size_t i) { batch[i].status = LoadOne(batch[i]); });
 }
 
 absl::Status RocksTier::LoadOne(const Read& read) {

@@ -33,8 +33,8 @@ class TierDirectory;
 struct RocksTierOptions {
   std::string directory;  // ours alone; made if there is none
   uint64_t capacity_bytes = 0;
-  // Runs reads of a Load, and recovery, side by side; null: one after another. Must
-  // outlive the tier. It may be the executor that calls Load.
+  // Runs the reads of a Load, the segments of a Store, and recovery side by side; null:
+  // one after another. Must outlive the tier. It may be the executor that calls the tier.
   Executor* readers = nullptr;
   size_t readers_max = 0;    // tasks on it at once, for one call; at most kMaxTierReaders
   bool direct_reads = true;  // past the page cache: memory above is the cache
@@ -93,7 +93,7 @@ class RocksTier final : public Tier {
     absl::Status status;
   };
 
-  RocksTier(const RocksTierOptions& options, std::unique_ptr<TierDirectory> directory,
+  RocksTier(std::unique_ptr<TierDirectory> directory,
             std::unique_ptr<RocksTierState> state);
   // Waits for the waiter's turn; the first in line writes for those behind it.
   absl::Status Enqueue(Waiter* waiter) ABSL_LOCKS_EXCLUDED(mu_);
@@ -106,7 +106,6 @@ class RocksTier final : public Tier {
   // Aborted if the block has moved meanwhile.
   absl::Status LoadFrom(const Read& read, uint64_t segment, uint64_t checksum);
 
-  const RocksTierOptions options_;
   const std::unique_ptr<TierDirectory> directory_;
   const std::unique_ptr<RocksTierState> state_;
   // Used by the first waiter only.

@@ -8,6 +8,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "base/parallel.h"
 #include "storage/disk_format.h"
 #include "storage/rocks_tier_segment.h"
 
@@ -20,12 +21,12 @@ class Recovery {
   Recovery(RocksTierState* state, const TierProgress& progress)
       : state_(state), progress_(progress), segments_(state->db->Segments()) {}
 
-  absl::Status Run(const ParallelOptions& parallel);
+  absl::Status Run();
 
  private:
   absl::Status ReadMetadata();
   void ReadTombstone(std::string_view key, std::string_view value);
-  absl::Status ReadSegments(const ParallelOptions& parallel);
+  absl::Status ReadSegments();
   // Enters the segment's blocks into the catalogue.
   void ReadSegment(const RocksTierDb::SegmentFile& file);
   void Enter(const ListingEntry& entry, uint64_t segment);
@@ -55,9 +56,9 @@ class Recovery {
   absl::Status failed_ ABSL_GUARDED_BY(mu_);
 };
 
-absl::Status Recovery::Run(const ParallelOptions& parallel) {
+absl::Status Recovery::Run() {
   if (absl::Status read = ReadMetadata(); !read.ok()) return read;
-  if (absl::Status read = ReadSegments(parallel); !read.ok()) return read;
+  if (absl::Status read = ReadSegments(); !read.ok()) return read;
   state_->removals.Trim(&state_->catalog);
   state_->recovered_blocks.store(state_->catalog.blocks());
   return ReportLost();
@@ -124,12 +125,13 @@ void Recovery::ReadTombstone(std::string_view key, std::string_view value) {
       std::min(state_->tombstone_mark_min.load(), tombstone->mark));
 }
 
-absl::Status Recovery::ReadSegments(const ParallelOptions& parallel) {
+absl::Status Recovery::ReadSegments() {
   const absl::StatusOr<uint64_t> entries = state_->db->CountEntries();
   if (!entries.ok()) return entries.status();
   // Each segment has at least one chunk of its listing, twice.
   keys_total_ = *entries - std::min<uint64_t>(*entries, 2 * segments_.size());
-  ParallelFor(parallel, segments_.size(), [&](size_t i) { ReadSegment(segments_[i]); });
+  ParallelFor(state_->parallel, segments_.size(),
+              [&](size_t i) { ReadSegment(segments_[i]); });
   absl::MutexLock lock(&mu_);
   return failed_;
 }
@@ -189,9 +191,8 @@ absl::Status Recovery::ReportLost() {
 
 }  // namespace
 
-absl::Status RecoverRocksTier(RocksTierState* state, const ParallelOptions& parallel,
-                              const TierProgress& progress) {
-  return Recovery(state, progress).Run(parallel);
+absl::Status RecoverRocksTier(RocksTierState* state, const TierProgress& progress) {
+  return Recovery(state, progress).Run();
 }
 
 }  // namespace kvasir

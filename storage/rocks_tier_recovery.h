@@ -5,7 +5,6 @@
 #include <functional>
 
 #include "absl/status/status.h"
-#include "base/parallel.h"
 #include "storage/rocks_tier_state.h"
 
 namespace kvasir {
@@ -20,8 +19,7 @@ using TierProgress = std::function<void(uint64_t keys, uint64_t keys_total)>;
 // of those that it named. Unavailable if the disk does not answer.
 //
 // Bounds: beside the catalogue, a chunk of a listing a thread, and 16 B a lost block.
-absl::Status RecoverRocksTier(RocksTierState* state, const ParallelOptions& parallel,
-                              const TierProgress& progress);
+absl::Status RecoverRocksTier(RocksTierState* state, const TierProgress& progress);
 
 }  // namespace kvasir
 

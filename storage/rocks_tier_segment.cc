@@ -100,6 +100,17 @@ absl::StatusOr<ListingHead> ReadChunk(
   return head;
 }
 
+// Books the records on the segment that they go into.
+void Assign(std::span<SegmentRecord> records, WrittenSegment* segment) {
+  for (SegmentRecord& record : records) {
+    record.segment = segment->number;
+    segment->record_bytes += RecordBytes(record);
+    segment->mark.durable_records += record.durable;
+    segment->mark.blocks.push_back({.key_hash = KeyHashOnDisk(record.record.key),
+                                    .generation = record.record.generation});
+  }
+}
+
 // As many of the records, from the front, as one segment takes.
 size_t TakeSegment(std::span<const SegmentRecord> records, uint64_t segment_bytes) {
   uint64_t bytes = 0;
@@ -124,29 +135,26 @@ absl::StatusOr<std::vector<WrittenSegment>> WriteSegments(
     const RocksTierDb& db, const SegmentPlan& plan, std::span<SegmentRecord> records) {
   KV_CHECK(!records.empty());
   std::ranges::sort(records, {}, [](const SegmentRecord& r) { return r.record.key; });
-  std::vector<WrittenSegment> written;
-  while (!records.empty()) {
-    const std::span<SegmentRecord> part =
-        records.first(TakeSegment(records, plan.segment_bytes));
-    records = records.subspan(part.size());
-    const uint64_t number = plan.first_number + written.size();
-    written.push_back({.number = number,
-                       .path = fmt::format("{}/{}.sst", db.staging(), number)});
-    for (SegmentRecord& record : part) {
-      record.segment = number;
-      written.back().mark.durable_records += record.durable;
-      written.back().mark.blocks.push_back(
-          {.key_hash = KeyHashOnDisk(record.record.key),
-           .generation = record.record.generation});
-      written.back().record_bytes += RecordBytes(record);
-    }
-    const rocksdb::Status status =
-        WriteFile(db, {.segment = number, .generation_max = plan.generation_max}, part,
-                  &written.back());
-    if (!status.ok()) {
-      RemoveSegmentFiles(written);
-      return FromRocks(status, fmt::format("write segment of {} records", part.size()));
-    }
+  std::vector<std::span<SegmentRecord>> parts;
+  for (std::span<SegmentRecord> rest = records; !rest.empty();) {
+    parts.push_back(rest.first(TakeSegment(rest, plan.segment_bytes)));
+    rest = rest.subspan(parts.back().size());
+  }
+  std::vector<WrittenSegment> written(parts.size());
+  std::vector<rocksdb::Status> statuses(parts.size());
+  ParallelFor(plan.parallel, parts.size(), [&](size_t i) {
+    written[i].number = plan.first_number + i;
+    written[i].path = fmt::format("{}/{}.sst", db.staging(), written[i].number);
+    Assign(parts[i], &written[i]);
+    statuses[i] = WriteFile(
+        db, {.segment = written[i].number, .generation_max = plan.generation_max},
+        parts[i], &written[i]);
+  });
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (statuses[i].ok()) continue;
+    RemoveSegmentFiles(written);
+    return FromRocks(statuses[i],
+                     fmt::format("write segment of {} records", parts[i].size()));
   }
   return written;
 }

@@ -10,6 +10,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/parallel.h"
 #include "storage/disk_format.h"
 #include "storage/rocks_tier_db.h"
 
@@ -36,6 +37,7 @@ struct SegmentPlan {
   uint64_t segment_bytes = 0;  // a segment ends when it has that much
   uint64_t first_number = 0;   // its numbers begin here
   uint64_t generation_max = 0;
+  ParallelOptions parallel;  // writes segments side by side
 };
 
 // An upper bound of what the records take on disk, in how many segments.

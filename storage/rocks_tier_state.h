@@ -8,10 +8,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "base/limits.h"
+#include "base/parallel.h"
 #include "storage/rocks_tier_db.h"
 #include "storage/tier_catalog.h"
 #include "storage/tier_segments.h"
@@ -43,13 +46,20 @@ class RecentRemovals {
 // the catalogue points at a segment only after it is in the database, and a segment
 // leaves the database only after the catalogue points elsewhere.
 struct RocksTierState {
-  RocksTierState(std::unique_ptr<RocksTierDb> database, uint64_t capacity,
-                 uint64_t segment)
+  struct Sizes {
+    uint64_t capacity_bytes = 0;
+    uint64_t segment_bytes = 0;
+  };
+  RocksTierState(std::unique_ptr<RocksTierDb> database, const Sizes& sizes,
+                 const ParallelOptions& helpers)
       : db(std::move(database)),
-        capacity_bytes(capacity),
-        segment_bytes(segment),
-        segments(segment) {}
+        capacity_bytes(sizes.capacity_bytes),
+        segment_bytes(sizes.segment_bytes),
+        parallel(helpers),
+        segments(sizes.segment_bytes) {}
 
+  // The least that a segment has unless there is no more to write.
+  uint64_t part_bytes_min() const { return segment_bytes / kMaxTierWriters; }
   // Puts the state record, as it is now, into the batch.
   void PutState(rocksdb::WriteBatch* batch) const;
   void RaiseGenerationMax(uint64_t generation);
@@ -63,6 +73,7 @@ struct RocksTierState {
   const std::unique_ptr<RocksTierDb> db;
   const uint64_t capacity_bytes;
   const uint64_t segment_bytes;
+  const ParallelOptions parallel;
 
   TierCatalog catalog;
   TierSegments segments;

@@ -89,7 +89,7 @@ void RocksTierWriter::KeepWanted(std::vector<SegmentRecord>* records) const {
 absl::Status RocksTierWriter::MakeRoom(std::span<const SegmentRecord> records,
                                        std::vector<Victim>* victims, Cargo* cargo) {
   const uint64_t need =
-      records.empty() ? 0 : EstimateSegments(records, state_->segment_bytes).bytes;
+      records.empty() ? 0 : EstimateSegments(records, state_->part_bytes_min()).bytes;
   carry_bytes_max_ = std::max(need, state_->segment_bytes);
   uint64_t used = state_->segments.used_bytes();
   uint64_t oldest = 0;
@@ -174,18 +174,32 @@ absl::Status RocksTierWriter::Commit(std::vector<SegmentRecord> records, Cargo c
   return absl::OkStatus();
 }
 
+size_t RocksTierWriter::WriteHelpers() const {
+  if (state_->parallel.executor == nullptr) return 0;
+  return std::min(state_->parallel.helpers_max, kMaxTierWriters - 1);
+}
+
+uint64_t RocksTierWriter::PartBytes(std::span<const SegmentRecord> records) const {
+  const uint64_t bytes = EstimateSegments(records, state_->segment_bytes).bytes;
+  return std::clamp(bytes / (1 + WriteHelpers()),
+                    state_->part_bytes_min(), state_->segment_bytes);
+}
+
 absl::Status RocksTierWriter::Ingest(std::vector<SegmentRecord>* records) {
-  const SegmentEstimate estimate = EstimateSegments(*records, state_->segment_bytes);
-  const uint64_t first = state_->next_segment.fetch_add(estimate.count);
+  const uint64_t part_bytes = PartBytes(*records);
+  const uint64_t first =
+      state_->next_segment.fetch_add(EstimateSegments(*records, part_bytes).count);
   // Again, after the numbers are taken: a Delete that this does not see yet will see the
   // numbers, and mark its tombstone beyond them.
   KeepWanted(records);
   if (records->empty()) return absl::OkStatus();
   absl::StatusOr<std::vector<WrittenSegment>> written = WriteSegments(
       *state_->db,
-      {.segment_bytes = state_->segment_bytes,
+      {.segment_bytes = part_bytes,
        .first_number = first,
-       .generation_max = state_->generation_max.load(std::memory_order_relaxed)},
+       .generation_max = state_->generation_max.load(std::memory_order_relaxed),
+       .parallel = {.executor = state_->parallel.executor,
+                    .helpers_max = WriteHelpers()}},
       *records);
   if (!written.ok()) return written.status();
   std::vector<std::string> paths;

@@ -1,6 +1,7 @@
 #ifndef KVASIR_STORAGE_ROCKS_TIER_WRITER_H_
 #define KVASIR_STORAGE_ROCKS_TIER_WRITER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <span>
@@ -66,6 +67,10 @@ class RocksTierWriter {
   // Writes records and cargo, then lets the victims go.
   absl::Status Commit(std::vector<SegmentRecord> records, Cargo cargo,
                       std::vector<Victim> victims);
+  // Tasks that help to write segments.
+  size_t WriteHelpers() const;
+  // What each of the segments that are written side by side should have.
+  uint64_t PartBytes(std::span<const SegmentRecord> records) const;
   absl::Status Ingest(std::vector<SegmentRecord>* records);
   void Place(std::span<const SegmentRecord> records);
   void WriteMarks(std::span<const WrittenSegment> written);

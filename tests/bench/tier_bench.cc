@@ -137,13 +137,14 @@ double StoreAll(Tier* tier, const Blocks& blocks, uint64_t block_bytes) {
 }
 
 void BenchWrite(const Scratch& scratch) {
+  ThreadPool writers({.name = "bench-writers", .threads = kMaxTierWriters});
   for (const uint64_t block_bytes : {256 * kKiB, 1 * kMiB}) {
     const Blocks blocks(kTotalBytes / block_bytes, block_bytes);
     const std::array<Side, 2> sides = {
         Side{"tier",
              [&] {
                fs::remove_all(scratch / "tier");
-               const auto tier = OpenTier(scratch / "tier", nullptr);
+               const auto tier = OpenTier(scratch / "tier", &writers);
                return kTotalBytes / StoreAll(tier.get(), blocks, block_bytes);
              }},
         Side{"fio", [&] {
