@@ -25,7 +25,7 @@ Json PhaseJson(const LoadPhase& phase) {
       {"failures", phase.failures},
       {"mismatches", phase.mismatches},
       {"bytes", phase.bytes},
-      {"gb_per_s", std::round(GigabytesPerSecond(phase.bytes, phase.busy) * 1000) / 1000},
+      {"gb_per_s", std::round(GigabytesPerSecond(phase.bytes, phase.busy) * 1e6) / 1e6},
       {"batch_us", ToJson(phase.latency.percentiles())}};
 }
 
