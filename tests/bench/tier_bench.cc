@@ -30,6 +30,7 @@
 #include "base/executor.h"
 #include "base/fd.h"
 #include "base/limits.h"
+#include "base/malloc_tuning.h"
 #include "base/parallel.h"
 #include "storage/rocks_tier.h"
 #include "tests/bench/measure.h"
@@ -332,6 +333,7 @@ void BenchVariants(const Scratch& scratch) {
 }
 
 int Main(int argc, char** argv) {
+  KeepFreedMemory();
   std::set<std::string> sections(argv + 1, argv + argc);
   const auto wanted = [&](const char* name) {
     return sections.empty() || sections.contains(name);
