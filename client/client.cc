@@ -92,7 +92,7 @@ class ClientImpl final : public Client {
       : options_(options),
         clock_(Clock::Real()),
         placement_(std::move(placement)),
-        transports_(options.transport, Hosts(nodes), clock_) {
+        transports_(options, Hosts(nodes), clock_) {
     for (const NodeAddress& node : nodes) nodes_.push_back(MakeNode(node));
     if (nodes_.size() > 1) {
       const size_t threads =
@@ -127,7 +127,11 @@ class ClientImpl final : public Client {
   std::vector<absl::Status> Ping(const CallOptions& options) override;
   absl::StatusOr<std::vector<std::map<std::string, double>>> Stats(
       const CallOptions& options) override;
-  ClientCounters counters() const override { return counters_.Read(); }
+  ClientCounters counters() const override {
+    ClientCounters now = counters_.Read();
+    now.staged_bytes = transports_.staged_bytes();
+    return now;
+  }
   std::vector<std::optional<std::string>> transports() const override;
   void Close() override ABSL_LOCKS_EXCLUDED(close_mu_);
 

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <set>
 
+#include "rdma/verbs_options.h"
+
 namespace kvasir {
 namespace {
 
@@ -34,6 +36,9 @@ absl::Status CheckNumbers(const ClientOptions& options) {
   if (options.staging_buffers < 1 || options.staging_buffer_bytes < 1) {
     return Bad(fmt::format("staging is {} buffers of {} bytes", options.staging_buffers,
                            options.staging_buffer_bytes));
+  }
+  if (const auto devices = ParseVerbsDevices(options.rdma_device); !devices.ok()) {
+    return Bad(fmt::format("rdma_device {}", std::string(devices.status().message())));
   }
   if (options.client_name.size() > kMaxClientNameBytes) {
     return Bad(fmt::format("client_name has {} bytes, at most {}", options.client_name.size(),

@@ -24,6 +24,12 @@ struct ClientOptions {
   std::chrono::milliseconds timeout{1000};          // default deadline of a call
   std::chrono::milliseconds connect_timeout{5000};
   bool connect_lazily = false;
+  // For rdma: devices as /sys/class/infiniband names them, up to 4 with commas, each a rail
+  // (empty: the first with an active port); their port (0: the first active); a row of an
+  // Ethernet port's GID table (-1: the best).
+  std::string rdma_device;
+  uint32_t rdma_port = 0;
+  int rdma_gid_index = -1;
   bool verify_checksums = true;
   size_t lanes_per_node = 4;                        // batches at once, 1 to 128
   // Staging for memory that is not registered: buffers each way. A wait for one is

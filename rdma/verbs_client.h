@@ -14,6 +14,7 @@
 #include "rdma/transport.h"
 #include "rdma/verbs_device.h"
 #include "rdma/verbs_memory_index.h"
+#include "rdma/verbs_options.h"
 
 namespace kvasir {
 

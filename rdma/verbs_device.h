@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,23 +11,10 @@
 
 #include "absl/status/statusor.h"
 #include "rdma/verbs_handles.h"
+#include "rdma/verbs_options.h"
 #include "rdma/verbs_wire.h"
 
 namespace kvasir {
-
-// Which NICs to use, and how.
-struct VerbsDeviceOptions {
-  // Rails in order, as ibv_devices names them; rail i of a client talks to rail i of a
-  // server. Empty: one rail, the first device that has an active port.
-  std::vector<std::string> devices;
-  uint32_t port = 0;                  // 0: the first active one
-  std::optional<uint32_t> gid_index;  // nothing: the best RoCE v2 address
-  uint32_t mtu_bytes_max = 4096;      // of a packet on the wire
-};
-
-// "mlx5_0,mlx5_1" as a list. InvalidArgument if a name is empty, comes twice, or there
-// are more than kVerbsRailsMax.
-absl::StatusOr<std::vector<std::string>> ParseVerbsDevices(std::string_view text);
 
 // An open port of a NIC with a protection domain of its own. Immutable; thread-safe.
 class VerbsDevice {

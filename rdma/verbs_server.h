@@ -19,6 +19,7 @@
 #include "rdma/verbs_exports.h"
 #include "rdma/verbs_lane_table.h"
 #include "rdma/verbs_loop.h"
+#include "rdma/verbs_options.h"
 
 namespace kvasir {
 

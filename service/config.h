@@ -35,6 +35,9 @@ struct Config {
   std::optional<TransportKind> transport;  // nothing: auto
   uint32_t data_loops = 0;
   std::string shm_dir;
+  std::string rdma_device;  // names with commas; empty: the first that works
+  uint32_t rdma_port = 0;   // 0: the first active
+  int rdma_gid_index = -1;  // -1: the best
   std::string node_name;
   std::chrono::milliseconds lease_ttl = kDefaultLeaseTtl;
   std::chrono::milliseconds session_silence = kSessionSilence;

@@ -171,6 +171,11 @@ absl::Status KvCore::Impl::Count(absl::Status status) {
 
 void KvCore::Impl::Step() {
   counters_.expired_sessions += sessions_.EndSilent(clock_->Now());
+  for (ServerTransport* const transport : transports_) {
+    for (const SessionId& session : transport->TakeMisbehaved()) {
+      sessions_.EndSession(session);
+    }
+  }
   const Reaper::Expired expired = reaper_.Expire();
   counters_.expired_reads += expired.reads;
   counters_.expired_writes += expired.writes;

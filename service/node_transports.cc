@@ -2,12 +2,16 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
+#include "base/executor.h"
 #include "base/log.h"
 #include "rdma/shm_server.h"
 #include "rdma/tcp_server.h"
+#include "rdma/verbs_options.h"
+#include "rdma/verbs_server.h"
 
 namespace kvasir {
 namespace {
@@ -15,6 +19,12 @@ namespace {
 std::string MessageOf(const absl::Status& status) {
   return std::string(status.message().data(), status.message().size());
 }
+
+// Pinning pages is bound by the kernel, a few of its threads' worth at a time.
+constexpr size_t kRegisteringThreads = 4;
+constexpr size_t kMaxJobs = 2 * kVerbsChunksMax * kVerbsRailsMax;
+// They make and destroy queue pairs, and move nothing.
+constexpr size_t kRdmaLoopsMax = 2;
 
 // What every maker needs.
 struct Parts {
@@ -55,6 +65,32 @@ absl::Status AddTcp(const Parts& parts, NodeTransports* to) {
   return absl::OkStatus();
 }
 
+VerbsDeviceOptions DevicesOf(const Config& config) {
+  VerbsDeviceOptions options{.port = config.rdma_port};
+  // The setting's parser has looked.
+  options.devices = ParseVerbsDevices(config.rdma_device).value_or(options.devices);
+  if (config.rdma_gid_index >= 0) {
+    options.gid_index = static_cast<uint32_t>(config.rdma_gid_index);
+  }
+  return options;
+}
+
+absl::Status AddRdma(const Parts& parts, NodeTransports* to) {
+  // Only while the region is registered.
+  ThreadPool registrars(
+      {.name = "kv-register", .threads = kRegisteringThreads, .queue_tasks_max = kMaxJobs});
+  auto made = VerbsServer::Create(
+      {.devices = DevicesOf(parts.config),
+       .loops = std::min<size_t>(parts.config.data_loops, kRdmaLoopsMax),
+       .registrar = &registrars});
+  if (!made.ok()) return made.status();
+  Log(LogLevel::kInfo, fmt::format("rdma: {}", (*made)->Describe()));
+  if (absl::Status exported = (*made)->Export(parts.region); !exported.ok())
+    return exported;
+  to->offered.push_back(*std::move(made));
+  return absl::OkStatus();
+}
+
 absl::Status Add(TransportKind kind, const Parts& parts, NodeTransports* to) {
   switch (kind) {
     case TransportKind::kShm:
@@ -62,9 +98,9 @@ absl::Status Add(TransportKind kind, const Parts& parts, NodeTransports* to) {
     case TransportKind::kTcp:
       return AddTcp(parts, to);
     case TransportKind::kRdma:
-      break;
+      return AddRdma(parts, to);
   }
-  return absl::UnimplementedError("transport: rdma is not in this build yet");
+  return absl::InvalidArgumentError("transport: unknown");
 }
 
 }  // namespace
@@ -89,6 +125,12 @@ absl::StatusOr<NodeTransports> MakeTransports(const Config& config, const Region
   if (!shm.ok()) {
     Log(LogLevel::kWarning,
         fmt::format("transport shm is not offered: {}", MessageOf(shm)));
+  }
+  // A host without a device is no news, but one that was named should be there.
+  const absl::Status rdma = Add(TransportKind::kRdma, parts, &made);
+  if (!rdma.ok() && !config.rdma_device.empty()) return rdma;
+  if (!rdma.ok()) {
+    Log(LogLevel::kInfo, fmt::format("transport rdma is not offered: {}", MessageOf(rdma)));
   }
   if (absl::Status tcp = Add(TransportKind::kTcp, parts, &made); !tcp.ok()) return tcp;
   return made;

@@ -23,7 +23,8 @@ struct NodeTransports {
 };
 
 // Makes the transports that `config` asks for and exports `region` through each. With
-// `auto`, shm is left out with a warning where it does not work, and tcp must.
+// `auto`, shm is left out with a warning where it does not work, rdma unless a device was
+// named, and tcp must.
 // Errors name the setting. None of the pointers is owned; all must outlive the
 // transports.
 absl::StatusOr<NodeTransports> MakeTransports(const Config& config, const Region& region,

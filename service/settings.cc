@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "base/bytes.h"
+#include "rdma/verbs_options.h"
 
 namespace kvasir {
 namespace {
@@ -119,13 +120,15 @@ absl::Status SetTransport(std::string_view text, const Machine&, Config* config)
     return absl::OkStatus();
   }
   const absl::StatusOr<TransportKind> kind = ParseTransport(text);
-  if (!kind.ok()) return Wrong(text, "a transport; known are auto, shm and tcp");
-  if (*kind == TransportKind::kRdma) {
-    return absl::InvalidArgumentError(
-        "\"rdma\" is not in this build yet; use auto, shm or tcp");
-  }
+  if (!kind.ok()) return Wrong(text, "a transport; known are auto, rdma, shm and tcp");
   config->transport = *kind;
   return absl::OkStatus();
+}
+
+absl::Status SetRdmaDevice(std::string_view text, const Machine&, Config* config) {
+  const absl::StatusOr<std::vector<std::string>> devices = ParseVerbsDevices(text);
+  if (devices.ok()) config->rdma_device = text;
+  return devices.status();
 }
 
 absl::Status SetEvictionPolicy(std::string_view text, const Machine&, Config* config) {
@@ -247,8 +250,8 @@ constexpr Setting kSettings[] = {
          }},
     {.name = "transport",
      .value = "NAME",
-     .help = "How clients may move block data: auto (shm and tcp, shm preferred), shm or "
-             "tcp. rdma is not in this build yet.",
+     .help = "How clients may move block data: rdma, shm or tcp, and then in no other way; "
+             "or auto: shm, rdma where there is a device, and tcp, preferred in this order.",
      .parse = SetTransport,
      .print = PrintTransport},
     {.name = "data_loops",
@@ -271,6 +274,34 @@ constexpr Setting kSettings[] = {
                                : SetPath(text, &config->shm_dir);
          },
      .print = [](const Config& config) { return config.shm_dir; }},
+    {.name = "rdma_device",
+     .value = "NAMES",
+     .help = "RDMA devices to use, as /sys/class/infiniband names them: up to 4, with "
+             "commas, each a rail that every lane is striped over. By default one, the "
+             "first that has an active port.",
+     .parse = SetRdmaDevice,
+     .print = [](const Config& config) { return config.rdma_device; }},
+    {.name = "rdma_port",
+     .value = "NUMBER",
+     .help = "Port of the RDMA devices; 0: the first active one.",
+     .parse =
+         [](std::string_view text, const Machine&, Config* config) {
+           const absl::StatusOr<int64_t> port = ParseInteger(text, 0, 255);
+           if (port.ok()) config->rdma_port = static_cast<uint32_t>(*port);
+           return port.status();
+         },
+     .print = [](const Config& config) { return std::to_string(config.rdma_port); }},
+    {.name = "rdma_gid_index",
+     .value = "NUMBER",
+     .help = "Row of an Ethernet port's GID table to speak from; -1: the best, which is RoCE "
+             "v2 with an IPv4 address.",
+     .parse =
+         [](std::string_view text, const Machine&, Config* config) {
+           const absl::StatusOr<int64_t> row = ParseInteger(text, -1, 255);
+           if (row.ok()) config->rdma_gid_index = static_cast<int>(*row);
+           return row.status();
+         },
+     .print = [](const Config& config) { return std::to_string(config.rdma_gid_index); }},
     {.name = "node_name",
      .value = "NAME",
      .help =

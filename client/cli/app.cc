@@ -29,6 +29,15 @@ void AddGlobalOptions(CLI::App* app, Invocation* invocation) {
       ->capture_default_str();
   app->add_option("--timeout", invocation->timeout_text, "Deadline of each call")
       ->capture_default_str();
+  app->add_option("--rdma_device", invocation->rdma_device,
+                  "RDMA devices to use, with commas; by default the first that works");
+  app->add_option("--rdma_port", invocation->rdma_port, "Port of it; 0: the first active")
+      ->check(CLI::Range(0, 255))
+      ->capture_default_str();
+  app->add_option("--rdma_gid_index", invocation->rdma_gid_index,
+                  "Row of its GID table; -1: the best")
+      ->check(CLI::Range(-1, 255))
+      ->capture_default_str();
   app->add_option("-o,--output", invocation->format_text,
                   "table for people, json for programs")
       ->check(CLI::IsMember({"table", "json"}))

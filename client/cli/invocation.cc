@@ -64,6 +64,9 @@ absl::StatusOr<std::unique_ptr<Client>> Invocation::Data(const std::string& tran
   options.nodes = {server};
   options.client_name = "kvasir";
   options.transport = ChoiceOf(transport);
+  options.rdma_device = rdma_device;
+  options.rdma_port = rdma_port;
+  options.rdma_gid_index = rdma_gid_index;
   options.timeout = *timeout_ms;
   options.connect_timeout = *timeout_ms;
   options.lanes_per_node = lanes;

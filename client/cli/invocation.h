@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -28,6 +29,9 @@ class Invocation {
   std::string server;
   std::string timeout_text = "5s";
   std::string format_text = "table";
+  std::string rdma_device;
+  uint32_t rdma_port = 0;
+  int rdma_gid_index = -1;
   ExitCode exit_code = ExitCode::kOk;
 
   // Runs a command and turns its error into words and an exit code.

@@ -77,7 +77,7 @@ TEST(Lifecycle, WrongFlagsAreAUsageErrorWithTheReason) {
   EXPECT_THAT(run->output, HasSubstr("did you mean --listen?"));
   EXPECT_EQ(RunServer({}, {"KVASIR_MEMORY=lots"})->exit_code, 2);
   EXPECT_EQ(RunServer({"--listen=0.0.0.0:0"})->exit_code, 2);
-  EXPECT_EQ(RunServer({"--transport=rdma"})->exit_code, 2);
+  EXPECT_EQ(RunServer({"--transport=carrier"})->exit_code, 2);
 }
 
 TEST(Lifecycle, HelpAndVersionEndWell) {

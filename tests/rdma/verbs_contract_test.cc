@@ -35,12 +35,9 @@ TransportContractParam Param(std::string name, const VerbsDeviceOptions& left,
 std::vector<TransportContractParam> Params() {
   const VerbsEnds ends = VerbsEnds::Find();
   if (ends.empty()) return {};
-  std::vector<TransportContractParam> params = {
-      Param("OneRail", ends.Left(), ends.Right(), 1),
-      Param("SmallPackets", ends.Left(1, 1024), ends.Right(), 2)};
+  std::vector<TransportContractParam> params = {Param("OneRail", ends.Left(), ends.Right(), 1)};
   if (ends.rails() > 1) {
     params.push_back(Param("AllRails", ends.Left(ends.rails()), ends.Right(ends.rails()), 2));
-    params.push_back(Param("OneOfTheClients", ends.Left(ends.rails()), ends.Right(), 1));
   }
   return params;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "rdma/verbs_options.h"
 
 namespace kvasir {
 namespace {

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "rdma/verbs_device.h"
 
 namespace kvasir {
 namespace {

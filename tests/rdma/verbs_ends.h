@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "rdma/verbs_device.h"
+#include "rdma/verbs_options.h"
 
 namespace kvasir {
 

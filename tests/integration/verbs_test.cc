@@ -1,0 +1,125 @@
+// rdma from end to end: the real kvasird and the real `kvasir` over the devices of a host
+// that has some, or the words that both find where there is none.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/integration/cli_process.h"
+#include "tests/rdma/verbs_ends.h"
+#include "tests/support/server_process.h"
+
+namespace kvasir {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+constexpr char kTrace[] = "tools/traces/conversations.jsonl";
+
+std::string Joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ",") + name;
+  return text;
+}
+
+class VerbsIntegration : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ends_ = VerbsEnds::Find();
+    if (ends_.empty()) GTEST_SKIP() << "no RDMA device";
+    auto server = ServerProcess::Start(
+        {.flags = {"--transport=rdma", "--rdma_device=" + Joined(ends_.left)}});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+
+  CliProcess::Result Kvasir(std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--timeout", "60s"});
+    return CliProcess::Run(server_->listen(), arguments);
+  }
+  // The answer of a command that moves bytes over rdma.
+  json Over(std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"-o", "json", "--transport", "rdma", "--rdma_device",
+                                       Joined(ends_.right)});
+    const CliProcess::Result result = Kvasir(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return json::parse(result.out, nullptr, /*allow_exceptions=*/false);
+  }
+  std::string Path(const std::string& name) const { return server_->directory() + "/" + name; }
+
+  VerbsEnds ends_;
+  std::unique_ptr<ServerProcess> server_;
+};
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+TEST_F(VerbsIntegration, TheServerSaysWhichDevicesItUses) {
+  EXPECT_THAT(server_->log(), HasSubstr("rdma: " + ends_.left[0] + " port 1, RoCE v2"));
+  EXPECT_THAT(server_->ready_json(), HasSubstr("\"transports\":[\"rdma\"]"));
+}
+
+TEST_F(VerbsIntegration, BlocksGoInAndComeOut) {
+  std::string bytes;
+  for (size_t i = 0; i < 3'000'001; ++i) bytes.push_back(static_cast<char>(i * 31 + i / 251));
+  std::ofstream(Path("in"), std::ios::binary) << bytes;
+  EXPECT_EQ(Over({"put", "key", Path("in")})["transport"], "rdma");
+  EXPECT_EQ(Over({"get", "key", Path("out")})["transport"], "rdma");
+  EXPECT_EQ(ReadFile(Path("out")), bytes);
+}
+
+TEST_F(VerbsIntegration, ATraceIsReplayedAndEveryByteIsRight) {
+  const json report = Over({"replay", kTrace, "--block_bytes", "16KiB", "--requests", "40"});
+  EXPECT_EQ(report["transport"], "rdma");
+  EXPECT_EQ(report["mismatches"], 0) << report;
+  EXPECT_EQ(report["put_failures"], 0) << report;
+  EXPECT_EQ(report["bytes_verified"], report["bytes_got"]);
+}
+
+TEST_F(VerbsIntegration, TheBenchmarkRuns) {
+  const json report = Over({"bench", "--block_bytes", "256KiB", "--keys", "4", "--seconds",
+                            "1", "--concurrency", "2"});
+  EXPECT_EQ(report["transport"], "rdma");
+}
+
+TEST_F(VerbsIntegration, NothingElseIsTriedWhereRdmaIsAskedFor) {
+  for (const std::string transport : {"tcp", "shm"}) {
+    const CliProcess::Result other = Kvasir({"get", "key", "--transport", transport});
+    EXPECT_NE(other.exit_code, 0);
+    EXPECT_THAT(other.err, HasSubstr("not offered"));
+  }
+  const CliProcess::Result missing =
+      Kvasir({"get", "key", "--transport", "rdma", "--rdma_device", "nosuch0"});
+  EXPECT_NE(missing.exit_code, 0);
+  EXPECT_THAT(missing.err, HasSubstr("there is no device nosuch0 here"));
+}
+
+TEST_F(VerbsIntegration, AServerOfADeviceThatIsNotThereDoesNotStart) {
+  const auto server = ServerProcess::Start({.flags = {"--rdma_device=nosuch0"}});
+  EXPECT_THAT(server.status().ToString(), HasSubstr("there is no device nosuch0 here"));
+}
+
+TEST(VerbsWithoutDevices, RdmaFailsClosedAndAutoGoesOn) {
+  if (!VerbsEnds::Find().empty()) GTEST_SKIP() << "this host has RDMA devices";
+  const auto closed = ServerProcess::Start({.flags = {"--transport=rdma"}});
+  EXPECT_THAT(closed.status().ToString(), HasSubstr("no RDMA device"));
+  const auto server = ServerProcess::Start();
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_THAT((*server)->log(), HasSubstr("transport rdma is not offered"));
+  const CliProcess::Result client =
+      CliProcess::Run((*server)->listen(), {"get", "key", "--transport", "rdma"});
+  EXPECT_NE(client.exit_code, 0);
+  EXPECT_THAT(client.err, HasSubstr("no transport works; rdma: not offered"));
+}
+
+}  // namespace
+}  // namespace kvasir
