@@ -90,6 +90,9 @@ inline constexpr uint64_t kTierQueueArenaPart = 8;  // an eighth
 inline constexpr size_t kDemotionScanBlocks = 1'024;  // looked at in one step
 inline constexpr size_t kTierBatchBlocks = 1'024;   // a call to the tier
 inline constexpr uint64_t kTierBatchBytes = 64 * kMiB;
+// A promoted block is held so long for whoever asked for it to come back; else a full
+// memory may evict it first.
+inline constexpr std::chrono::milliseconds kPromotionHold{250};
 inline constexpr size_t kMaxErasures = 16'384;  // deletions that wait for the tier
 inline constexpr size_t kMaxSettled = 65'536;   // results of durable puts kept
 inline constexpr size_t kMaxWaitersPerKey = 1'024;  // of a promotion

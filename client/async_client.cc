@@ -153,8 +153,11 @@ absl::StatusOr<OperationId> AsyncClient::SubmitPut(std::span<const PutItem> item
                                                    const SubmitOptions& options) {
   return Submit(
       items.size(),
-      [client = client_, batch = CopyOf(items), replace = options.replace](milliseconds left) {
-        return client->Put(batch->items, {.timeout = left, .replace = replace});
+      [client = client_, batch = CopyOf(items), replace = options.replace,
+       durability = options.durability](milliseconds left) {
+        return client->Put(
+            batch->items,
+            {.timeout = left, .replace = replace, .durability = durability});
       },
       absl::DeadlineExceededError("put: too late"), WithDefault(options, Priority::kPut));
 }

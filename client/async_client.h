@@ -12,6 +12,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/durability.h"
 #include "base/executor.h"
 #include "client/async_queue.h"
 #include "client/client.h"
@@ -48,6 +49,7 @@ class AsyncClient {
     // Nothing: kPeek for exists, kGet for gets, kPut for puts and removes.
     std::optional<Priority> priority = std::nullopt;
     bool replace = false;  // puts only: the last commit wins
+    Durability durability = Durability::kNone;  // puts only
   };
   // How late a completion may come after its deadline.
   static constexpr std::chrono::milliseconds kExpiryStep{20};

@@ -313,6 +313,7 @@ std::vector<absl::Status> ClientImpl::Get(std::span<const std::string_view> keys
 std::vector<absl::Status> ClientImpl::Put(std::span<const PutItem> items,
                                           const PutOptions& options) {
   const NodeClient::PutCall call{.replace = options.replace,
+                                 .durability = options.durability,
                                  .deadline = Deadline(options.timeout)};
   std::vector<KeyResult> results = CheckAll<PutItem>(items, CheckPut);
   if (items.size() > 1) {
@@ -334,6 +335,7 @@ LookupResult ClientImpl::Lookup(std::span<const std::string_view> keys,
   LaneClient::LookupCall call{.pin_owner = options.pin_owner,
                               .pin_ttl = options.pin_ttl,
                               .pin_all = options.pin_all,
+                              .promote = options.promote,
                               .deadline = Deadline(options.timeout)};
   LookupResult found;
   if (!call.pin_owner.empty() && !CheckPin(call.pin_owner, call.pin_ttl).ok()) {

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -15,6 +16,18 @@
 namespace kvasir {
 namespace {
 
+v1::Durability ToProto(Durability durability) {
+  switch (durability) {
+    case Durability::kNone:
+      return v1::DURABILITY_UNSPECIFIED;
+    case Durability::kProcess:
+      return v1::DURABILITY_PROCESS;
+    case Durability::kPower:
+      return v1::DURABILITY_POWER;
+  }
+  return v1::DURABILITY_UNSPECIFIED;
+}
+
 v1::TransportKind ToProto(TransportKind kind) {
   switch (kind) {
     case TransportKind::kRdma:
@@ -26,6 +39,10 @@ v1::TransportKind ToProto(TransportKind kind) {
   }
   return v1::TRANSPORT_KIND_UNSPECIFIED;
 }
+
+// What an answer that was put off may take beyond its wait. One that comes after the
+// call's deadline would cost the lane.
+constexpr std::chrono::milliseconds kWaitMargin{20};
 
 // A key that is being filled for the first time is not there yet.
 Outcome ReadOutcomeOf(v1::KeyOutcome outcome) {
@@ -132,6 +149,12 @@ absl::Status LaneClient::BrokenReply(std::string_view what) {
   return absl::InternalError(fmt::format("read reply on lane: {}", what));
 }
 
+std::chrono::milliseconds LaneClient::WaitBefore(Instant deadline) const {
+  const auto left =
+      std::chrono::floor<std::chrono::milliseconds>(deadline - clock_->Now());
+  return std::clamp(left - kWaitMargin, std::chrono::milliseconds(0), kMaxSettleWait);
+}
+
 Instant LaneClient::LeaseDeadline(Instant sent, uint32_t ttl_ms) const {
   if (!rules::kDeadline) return Instant::max();
   const BootClock::duration ttl =
@@ -144,47 +167,60 @@ Instant LaneClient::LeaseDeadline(Instant sent, uint32_t ttl_ms) const {
 absl::Status LaneClient::Get(std::span<const GetItem> items, const GetCall& call,
                              std::span<KeyResult> results) {
   KV_CHECK(items.size() == results.size());
-  const auto key_at = [items](size_t index) { return items[index].key; };
-  const Instant sent = clock_->Now();
-  if (absl::Status status = GrantReads(items.size(), key_at, call); !status.ok()) {
-    return FillAll(std::move(status), results);
-  }
-  targets_.assign(items.size(), {});
-  for (size_t i = 0; i < items.size(); ++i) {
-    const v1::ReadGrant& grant = response_.grant_reads().grants(static_cast<int>(i));
-    if (SizeOf(items[i].into) == grant.size_bytes()) targets_[i] = items[i].into;
-    results[i] = {.outcome = Outcome::kSize, .size_bytes = 0, .detail = {}};
-  }
-  return Fetch(key_at, call, sent, results);
+  return GetInRounds([items](size_t index) { return items[index].key; }, call,
+                     [&] { AimAtSlices(items, results); }, results);
 }
 
 absl::Status LaneClient::Get(std::span<const std::string_view> keys, Sink& sink,
                              const GetCall& call, std::span<KeyResult> results) {
   KV_CHECK(keys.size() == results.size());
-  const auto key_at = [keys](size_t index) { return keys[index]; };
-  const Instant sent = clock_->Now();
-  if (absl::Status status = GrantReads(keys.size(), key_at, call); !status.ok()) {
-    return FillAll(std::move(status), results);
-  }
-  OfferToSink(sink, results);
-  return Fetch(key_at, call, sent, results);
+  return GetInRounds([keys](size_t index) { return keys[index]; }, call,
+                     [&] { OfferToSink(sink, results); }, results);
 }
 
-absl::Status LaneClient::GrantReads(size_t keys, KeyAt key_at, const GetCall& call) {
+// The first round asks for all keys. Each further one asks for those that were on the
+// server's disk, and gets what has landed since: at least one, or the wait has run out.
+absl::Status LaneClient::GetInRounds(KeyAt key_at, const GetCall& call, Aim aim,
+                                     std::span<KeyResult> results) {
+  asked_.resize(results.size());
+  std::iota(asked_.begin(), asked_.end(), 0);
+  unsettled_.clear();
+  for (bool again = false;; again = true) {
+    const Instant sent = clock_->Now();
+    absl::Status status = GrantReads(key_at, call, again);
+    if (!status.ok()) {
+      for (const size_t i : asked_) Set(&results[i], status);
+      return status;
+    }
+    targets_.assign(results.size(), {});
+    aim();
+    status = Fetch(key_at, call, sent, results);
+    // Who is out of time leaves them as they are: late.
+    if (unsettled_.empty() || !usable() || WaitBefore(call.deadline).count() == 0) {
+      return status;
+    }
+    asked_.swap(unsettled_);
+    unsettled_.clear();
+  }
+}
+
+absl::Status LaneClient::GrantReads(KeyAt key_at, const GetCall& call, bool again) {
   v1::GrantReadsRequest* const grant = request_.mutable_grant_reads();
   grant->clear_keys();
-  for (size_t i = 0; i < keys; ++i) {
+  for (const size_t i : asked_) {
     const std::string_view key = key_at(i);
     grant->add_keys(key.data(), key.size());
   }
   grant->set_ttl_ms(TtlFor(clock_->Now(), call.deadline));
   grant->set_push(transport_kind_ == TransportKind::kTcp);
   grant->set_unpin_owner(call.unpin_owner.data(), call.unpin_owner.size());
+  grant->set_wait_ms(again ? WaitBefore(call.deadline).count() : 0);
   absl::Status status = Exchange(v1::LaneResponse::kGrantReads, call.deadline);
   if (!status.ok()) return status;
   const v1::GrantReadsResponse& response = response_.grant_reads();
-  if (response.grants_size() != static_cast<int>(keys)) {
-    return BrokenReply(fmt::format("{} grants for {} keys", response.grants_size(), keys));
+  if (response.grants_size() != static_cast<int>(asked_.size())) {
+    return BrokenReply(
+        fmt::format("{} grants for {} keys", response.grants_size(), asked_.size()));
   }
   for (const v1::ReadGrant& one : response.grants()) {
     if (one.size_bytes() > kMaxBlockBytes) {
@@ -194,11 +230,21 @@ absl::Status LaneClient::GrantReads(size_t keys, KeyAt key_at, const GetCall& ca
   return absl::OkStatus();
 }
 
+void LaneClient::AimAtSlices(std::span<const GetItem> items,
+                             std::span<KeyResult> results) {
+  for (size_t n = 0; n < asked_.size(); ++n) {
+    const size_t i = asked_[n];
+    const v1::ReadGrant& grant = response_.grant_reads().grants(static_cast<int>(n));
+    if (SizeOf(items[i].into) == grant.size_bytes()) targets_[i] = items[i].into;
+    results[i] = {.outcome = Outcome::kSize, .size_bytes = 0, .detail = {}};
+  }
+}
+
 void LaneClient::OfferToSink(Sink& sink, std::span<KeyResult> results) {
   landings_.clear();
-  targets_.assign(results.size(), {});
-  for (size_t i = 0; i < results.size(); ++i) {
-    const v1::ReadGrant& grant = response_.grant_reads().grants(static_cast<int>(i));
+  for (size_t n = 0; n < asked_.size(); ++n) {
+    const size_t i = asked_[n];
+    const v1::ReadGrant& grant = response_.grant_reads().grants(static_cast<int>(n));
     results[i] = {.outcome = Outcome::kSkipped, .size_bytes = 0, .detail = {}};
     if (grant.outcome() != v1::KEY_OUTCOME_OK) continue;
     landings_.push_back({.index = i,
@@ -225,8 +271,10 @@ absl::Status LaneClient::Fetch(KeyAt key_at, const GetCall& call, Instant sent,
   v1::GrantReadsResponse* const response = response_.mutable_grant_reads();
   transfers_.clear();
   transfer_keys_.clear();
-  for (size_t i = 0; i < results.size(); ++i) {
-    v1::ReadGrant* const grant = response->mutable_grants(static_cast<int>(i));
+  for (size_t n = 0; n < asked_.size(); ++n) {
+    const size_t i = asked_[n];
+    v1::ReadGrant* const grant = response->mutable_grants(static_cast<int>(n));
+    if (grant->outcome() == v1::KEY_OUTCOME_PROMOTING) unsettled_.push_back(i);
     if (grant->outcome() != v1::KEY_OUTCOME_OK) {
       results[i].outcome = ReadOutcomeOf(grant->outcome());
       results[i].detail = std::move(*grant->mutable_detail());
@@ -234,16 +282,18 @@ absl::Status LaneClient::Fetch(KeyAt key_at, const GetCall& call, Instant sent,
     }
     releases_.push_back(grant->lease());
     // What is pushed comes in any case, and a skip keeps the lane in step.
-    if (!targets_[i].empty() || response->pushed()) AddReadTransfer(i, ChecksumSeed(key_at(i)));
+    if (!targets_[i].empty() || response->pushed()) {
+      AddReadTransfer(n, ChecksumSeed(key_at(i)));
+    }
   }
   if (transfers_.empty()) return absl::OkStatus();
   const Instant lease_deadline = LeaseDeadline(sent, response->ttl_ms());
   lane_->Run(transfers_, std::min(call.deadline, lease_deadline));
   const bool late = rules::kDeadline && clock_->Now() >= lease_deadline;
   for (size_t t = 0; t < transfers_.size(); ++t) {
-    const size_t i = transfer_keys_[t];
+    const size_t i = asked_[transfer_keys_[t]];
     if (targets_[i].empty()) continue;
-    const v1::ReadGrant& grant = response->grants(static_cast<int>(i));
+    const v1::ReadGrant& grant = response->grants(static_cast<int>(transfer_keys_[t]));
     results[i].outcome = JudgeRead(transfers_[t], grant, late);
     results[i].size_bytes = grant.size_bytes();
     if (!transfers_[t].status.ok()) Set(&results[i], transfers_[t].status);
@@ -251,9 +301,10 @@ absl::Status LaneClient::Fetch(KeyAt key_at, const GetCall& call, Instant sent,
   return absl::OkStatus();
 }
 
-void LaneClient::AddReadTransfer(size_t index, uint64_t checksum_seed) {
+void LaneClient::AddReadTransfer(size_t position, uint64_t checksum_seed) {
   v1::GrantReadsResponse* const response = response_.mutable_grant_reads();
-  v1::ReadGrant* const grant = response->mutable_grants(static_cast<int>(index));
+  v1::ReadGrant* const grant = response->mutable_grants(static_cast<int>(position));
+  const auto& target = targets_[asked_[position]];
   Transfer& transfer = transfers_.emplace_back();
   transfer.token.lease = LeaseId{grant->lease()};
   transfer.token.extent = {RegionId{grant->region()}, grant->offset_bytes(),
@@ -261,10 +312,10 @@ void LaneClient::AddReadTransfer(size_t index, uint64_t checksum_seed) {
   transfer.token.access = Access::kRead;
   transfer.token.pushed = response->pushed();
   transfer.token.sealed = std::move(*grant->mutable_token());
-  transfer.local = targets_[index];
-  transfer.want_checksum = options_.verify_checksums && !targets_[index].empty();
+  transfer.local = target;
+  transfer.want_checksum = options_.verify_checksums && !target.empty();
   transfer.checksum_seed = checksum_seed;
-  transfer_keys_.push_back(index);
+  transfer_keys_.push_back(position);
 }
 
 Outcome LaneClient::JudgeRead(const Transfer& transfer, const v1::ReadGrant& grant,
@@ -290,7 +341,7 @@ absl::Status LaneClient::Put(std::span<const PutItem> items, const PutCall& call
   }
   const Instant lease_deadline = LeaseDeadline(sent, response_.grant_writes().ttl_ms());
   AddWriteTransfers(items, results);
-  if (transfers_.empty()) return absl::OkStatus();
+  if (transfers_.empty()) return CommitAgain(call, results);
   lane_->Run(transfers_, std::min(call.deadline, lease_deadline));
   return FinishPut(call, lease_deadline, results);
 }
@@ -300,6 +351,7 @@ absl::Status LaneClient::GrantWrites(std::span<const PutItem> items, const PutCa
   grant->clear_writes();
   grant->set_op_id(call.op_id);
   grant->set_replace(call.replace);
+  grant->set_durability(ToProto(call.durability));
   grant->set_ttl_ms(TtlFor(clock_->Now(), call.deadline));
   for (const PutItem& item : items) {
     v1::WriteIntent* const write = grant->add_writes();
@@ -323,6 +375,7 @@ void LaneClient::AddWriteTransfers(std::span<const PutItem> items,
   transfers_.clear();
   transfer_keys_.clear();
   write_leases_.clear();
+  pending_.clear();
   slices_.clear();
   // Transfers point into slices_, so it may not move once they do.
   size_t slices = 0;
@@ -332,6 +385,9 @@ void LaneClient::AddWriteTransfers(std::span<const PutItem> items,
     v1::WriteGrant* const grant =
         response_.mutable_grant_writes()->mutable_grants(static_cast<int>(i));
     results[i] = {OutcomeOf(grant->outcome()), 0, std::move(*grant->mutable_detail())};
+    if (grant->outcome() == v1::KEY_OUTCOME_PENDING) {
+      pending_.push_back({i, grant->lease()});
+    }
     // OK without a lease: this op_id has committed it already.
     if (grant->outcome() != v1::KEY_OUTCOME_OK || grant->lease() == 0) continue;
     const size_t first = slices_.size();
@@ -386,27 +442,55 @@ absl::Status LaneClient::FinishPut(const PutCall& call, Instant lease_deadline,
 }
 
 absl::Status LaneClient::Commit(const PutCall& call, std::span<KeyResult> results) {
+  std::vector<PendingPut> committed;
   v1::CommitRequest* const commit = request_.mutable_commit();
   commit->Clear();
-  commit->set_op_id(call.op_id);
   for (size_t t = 0; t < transfers_.size(); ++t) {
     v1::CommitItem* const item = commit->add_items();
     item->set_lease(write_leases_[t]);
     item->set_checksum(transfers_[t].checksum);
+    committed.push_back({transfer_keys_[t], write_leases_[t]});
   }
+  absl::Status status =
+      CommitOnce(call, committed, std::chrono::milliseconds(0), results);
+  return status.ok() ? CommitAgain(call, results) : status;
+}
+
+// Asks what those came to that the server's disk did not have yet.
+absl::Status LaneClient::CommitAgain(const PutCall& call, std::span<KeyResult> results) {
+  while (!pending_.empty() && WaitBefore(call.deadline).count() > 0) {
+    const std::vector<PendingPut> asked = std::exchange(pending_, {});
+    v1::CommitRequest* const commit = request_.mutable_commit();
+    commit->Clear();
+    for (const PendingPut& put : asked) commit->add_items()->set_lease(put.lease);
+    absl::Status status = CommitOnce(call, asked, WaitBefore(call.deadline), results);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LaneClient::CommitOnce(const PutCall& call, std::span<const PendingPut> puts,
+                                    std::chrono::milliseconds wait,
+                                    std::span<KeyResult> results) {
+  v1::CommitRequest* const commit = request_.mutable_commit();
+  commit->set_op_id(call.op_id);
+  commit->set_durability(ToProto(call.durability));
+  commit->set_wait_ms(static_cast<uint32_t>(wait.count()));
   absl::Status status = Exchange(v1::LaneResponse::kCommit, call.deadline);
-  const int answered = response_.commit().outcomes_size();
-  if (status.ok() && answered != static_cast<int>(transfers_.size())) {
-    status = BrokenReply(fmt::format("{} outcomes for {} commits", answered,
-                                     transfers_.size()));
+  const v1::CommitResponse& response = response_.commit();
+  if (status.ok() && response.outcomes_size() != static_cast<int>(puts.size())) {
+    status = BrokenReply(fmt::format("{} outcomes for {} commits",
+                                     response.outcomes_size(), puts.size()));
   }
-  for (size_t t = 0; t < transfers_.size(); ++t) {
-    KeyResult& result = results[transfer_keys_[t]];
+  for (size_t n = 0; n < puts.size(); ++n) {
+    KeyResult& result = results[puts[n].position];
     if (!status.ok()) {
       Set(&result, status);
       continue;
     }
-    const v1::KeyOutcome outcome = response_.commit().outcomes(static_cast<int>(t));
+    const v1::KeyOutcome outcome = response.outcomes(static_cast<int>(n));
+    if (outcome == v1::KEY_OUTCOME_PENDING) pending_.push_back(puts[n]);
+    if (outcome == v1::KEY_OUTCOME_REFUSED) result.detail = response.detail();
     // Not granted any more, so its time was up.
     result.outcome =
         outcome == v1::KEY_OUTCOME_MISS ? Outcome::kLate : OutcomeOf(outcome);
@@ -431,6 +515,7 @@ absl::StatusOr<const v1::LookupResponse*> LaneClient::Lookup(
   lookup->set_pin_owner(call.pin_owner.data(), call.pin_owner.size());
   lookup->set_pin_ttl_ms(static_cast<uint32_t>(call.pin_ttl.count()));
   lookup->set_pin_all(call.pin_all);
+  lookup->set_promote(call.promote);
   absl::Status status = Exchange(v1::LaneResponse::kLookup, call.deadline);
   if (!status.ok()) return status;
   const v1::LookupResponse& response = response_.lookup();
@@ -444,19 +529,42 @@ absl::StatusOr<const v1::LookupResponse*> LaneClient::Lookup(
 absl::Status LaneClient::Remove(std::span<const std::string_view> keys, Instant deadline,
                                 std::span<KeyResult> results) {
   KV_CHECK(keys.size() == results.size());
+  asked_.resize(keys.size());
+  std::iota(asked_.begin(), asked_.end(), 0);
+  for (bool again = false;; again = true) {
+    absl::Status status =
+        RemoveOnce(keys, again ? WaitBefore(deadline) : std::chrono::milliseconds(0),
+                   deadline);
+    if (!status.ok()) {
+      for (const size_t i : asked_) Set(&results[i], status);
+      return status;
+    }
+    // What was found, and is gone for good now, is a miss to who asks again.
+    for (size_t n = 0; n < asked_.size(); ++n) {
+      const v1::KeyOutcome outcome = response_.remove().outcomes(static_cast<int>(n));
+      const bool gone = again && outcome == v1::KEY_OUTCOME_MISS;
+      results[asked_[n]] = {gone ? Outcome::kOk : OutcomeOf(outcome), 0, {}};
+      if (outcome == v1::KEY_OUTCOME_PENDING) unsettled_.push_back(asked_[n]);
+    }
+    asked_ = std::exchange(unsettled_, {});
+    if (asked_.empty() || WaitBefore(deadline).count() == 0) return absl::OkStatus();
+  }
+}
+
+absl::Status LaneClient::RemoveOnce(std::span<const std::string_view> keys,
+                                    std::chrono::milliseconds wait,
+                                    Instant deadline) {
   v1::RemoveRequest* const remove = request_.mutable_remove();
   remove->clear_keys();
-  for (const std::string_view key : keys) remove->add_keys(key.data(), key.size());
+  remove->set_wait_ms(static_cast<uint32_t>(wait.count()));
+  for (const size_t i : asked_) remove->add_keys(keys[i].data(), keys[i].size());
   absl::Status status = Exchange(v1::LaneResponse::kRemove, deadline);
   const int answered = response_.remove().outcomes_size();
-  if (status.ok() && answered != static_cast<int>(keys.size())) {
-    status = BrokenReply(fmt::format("{} outcomes for {} keys", answered, keys.size()));
+  if (status.ok() && answered != static_cast<int>(asked_.size())) {
+    status =
+        BrokenReply(fmt::format("{} outcomes for {} keys", answered, asked_.size()));
   }
-  if (!status.ok()) return FillAll(std::move(status), results);
-  for (size_t i = 0; i < keys.size(); ++i) {
-    results[i] = {OutcomeOf(response_.remove().outcomes(static_cast<int>(i))), 0, {}};
-  }
-  return absl::OkStatus();
+  return status;
 }
 
 absl::Status LaneClient::UnpinOwner(std::string_view owner, Instant deadline) {

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
+#include "base/durability.h"
 #include "base/ids.h"
 #include "client/client.h"
 #include "client/control.h"
@@ -30,6 +31,10 @@ namespace kvasir {
 // deadline is the TTL, less 0.1 % and kLeaseMargin, counted from before the request was
 // sent. A put is committed only before the same deadline of its grant. What fails on the
 // way is an outcome of its key, never an error that hides another key's answer.
+//
+// What is on the server's disk comes after what is in its memory: the hits of memory are
+// moved first, and the rest is asked for again until it has landed or the call's time is
+// up. So does a put that is not to be acknowledged before the disk has it.
 //
 // Every call blocks for one batch, at most kMaxKeysPerCall keys that keep the limits of
 // base/limits.h, and fills `results`, aligned with the batch, whatever it returns. The
@@ -69,6 +74,7 @@ class LaneClient {
     // Unique in the session; a retry of the same put bears the same. 0: never retried.
     uint64_t op_id = 0;
     bool replace = false;
+    Durability durability = Durability::kNone;
     Instant deadline;
   };
   absl::Status Put(std::span<const PutItem> items, const PutCall& call,
@@ -78,6 +84,7 @@ class LaneClient {
     std::string_view pin_owner = {};  // empty: no pin
     std::chrono::milliseconds pin_ttl = kDefaultLeaseTtl;
     bool pin_all = false;
+    bool promote = false;
     Instant deadline;
   };
   // The response has one residency a key. Valid until the next call.
@@ -106,12 +113,24 @@ class LaneClient {
   absl::Status BrokenReply(std::string_view what);
   Instant LeaseDeadline(Instant sent, uint32_t ttl_ms) const;
 
+  // A put that is committed but not to be acknowledged yet.
+  struct PendingPut {
+    size_t position = 0;  // in the batch
+    uint64_t lease = 0;
+  };
+  // How long to ask the server to wait, so that its answer comes before the deadline.
+  std::chrono::milliseconds WaitBefore(Instant deadline) const;
+
   using KeyAt = absl::FunctionRef<std::string_view(size_t index)>;
-  absl::Status GrantReads(size_t keys, KeyAt key_at, const GetCall& call);
+  using Aim = absl::FunctionRef<void()>;
+  absl::Status GetInRounds(KeyAt key_at, const GetCall& call, Aim aim,
+                           std::span<KeyResult> results);
+  absl::Status GrantReads(KeyAt key_at, const GetCall& call, bool again);
+  void AimAtSlices(std::span<const GetItem> items, std::span<KeyResult> results);
   void OfferToSink(Sink& sink, std::span<KeyResult> results);
   absl::Status Fetch(KeyAt key_at, const GetCall& call, Instant sent,
                      std::span<KeyResult> results);
-  void AddReadTransfer(size_t index, uint64_t checksum_seed);
+  void AddReadTransfer(size_t position, uint64_t checksum_seed);
   Outcome JudgeRead(const Transfer& transfer, const v1::ReadGrant& grant, bool late) const;
 
   absl::Status GrantWrites(std::span<const PutItem> items, const PutCall& call);
@@ -119,6 +138,12 @@ class LaneClient {
   absl::Status FinishPut(const PutCall& call, Instant lease_deadline,
                          std::span<KeyResult> results);
   absl::Status Commit(const PutCall& call, std::span<KeyResult> results);
+  absl::Status CommitAgain(const PutCall& call, std::span<KeyResult> results);
+  // Sends the items in request_, which are those of `puts`.
+  absl::Status CommitOnce(const PutCall& call, std::span<const PendingPut> puts,
+                          std::chrono::milliseconds wait, std::span<KeyResult> results);
+  absl::Status RemoveOnce(std::span<const std::string_view> keys,
+                          std::chrono::milliseconds wait, Instant deadline);
   void Abort(std::span<const uint64_t> leases, Instant deadline);
 
   const Options options_;
@@ -135,11 +160,14 @@ class LaneClient {
   // Of the call under way; members so that their memory is reused.
   v1::LaneRequest request_;
   v1::LaneResponse response_;
+  std::vector<size_t> asked_;      // positions of the keys of this round
+  std::vector<size_t> unsettled_;  // and of those that are to be asked for again
+  std::vector<PendingPut> pending_;
   std::vector<std::span<const std::span<std::byte>>> targets_;  // aligned with the keys
   std::vector<Landing> landings_;
   std::vector<std::span<std::byte>> slices_;  // payloads of a put, all of them
   std::vector<Transfer> transfers_;
-  std::vector<size_t> transfer_keys_;    // position of each transfer's key
+  std::vector<size_t> transfer_keys_;    // of a get: place in asked_; of a put: position
   std::vector<uint64_t> write_leases_;   // aligned with transfers_
 };
 

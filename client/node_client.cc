@@ -342,7 +342,10 @@ void NodeClient::Put(std::span<const PutItem> items, const PutCall& call,
     const absl::Status status = WithLane(call.deadline, Retry::kYes, [&](LaneClient& lane) {
       used = lane.transport();
       return lane.Put(items.subspan(offset, count),
-                      {.op_id = op_id, .replace = call.replace, .deadline = call.deadline},
+                      {.op_id = op_id,
+                       .replace = call.replace,
+                       .durability = call.durability,
+                       .deadline = call.deadline},
                       part);
     });
     if (!used.has_value()) Fill(status, part);

@@ -77,6 +77,7 @@ class NodeClient {
            const LaneClient::GetCall& call, std::span<KeyResult> results);
   struct PutCall {
     bool replace = false;
+    Durability durability = Durability::kNone;
     Instant deadline;
   };
   // Fails without asking a node that is draining.

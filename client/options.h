@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/durability.h"
 #include "base/limits.h"
 
 namespace kvasir {
@@ -48,6 +49,7 @@ struct LookupOptions {
   std::string_view pin_owner = {};  // empty: do not pin
   std::chrono::milliseconds pin_ttl = kDefaultLeaseTtl;
   bool pin_all = false;  // pin every hit, not only those of the prefix
+  bool promote = false;  // start to move hits from the node's disk to its memory
 };
 
 struct LookupResult {
@@ -65,6 +67,9 @@ struct GetOptions {
 struct PutOptions {
   std::optional<std::chrono::milliseconds> timeout = std::nullopt;
   bool replace = false;  // the last commit wins, instead of the first
+  // What the block survives once the put is OK. ResourceExhausted if the node cannot
+  // promise it, DeadlineExceeded if its disk took too long: the block may be there then.
+  Durability durability = Durability::kNone;
 };
 
 // Totals since Connect, over all nodes.

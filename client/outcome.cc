@@ -35,6 +35,8 @@ Outcome OutcomeOf(v1::KeyOutcome outcome) {
     case v1::KEY_OUTCOME_INVALID:
       return Outcome::kInvalid;
     case v1::KEY_OUTCOME_EXPIRED:
+    case v1::KEY_OUTCOME_PROMOTING:  // The disk took longer than the call had time.
+    case v1::KEY_OUTCOME_PENDING:
       return Outcome::kLate;
     case v1::KEY_OUTCOME_CHECKSUM_MISMATCH:
       return Outcome::kChecksum;

@@ -261,8 +261,7 @@ absl::Status Admin::RemoveKeys(const v1::RemoveKeysRequest& request,
   const absl::StatusOr<std::vector<std::string>> keys = ReadKeys(request.keys());
   if (!keys.ok()) return keys.status();
   for (const std::string& key : *keys) {
-    const bool removed = view_->store->Remove(key).ok();
-    response->add_outcomes(removed ? v1::KEY_OUTCOME_OK : v1::KEY_OUTCOME_MISS);
+    response->add_outcomes(ToProto(view_->store->Remove(key)));
   }
   return absl::OkStatus();
 }
@@ -278,7 +277,7 @@ absl::Status Admin::Clear(const v1::ClearRequest& request, v1::ClearResponse* re
   while (!cancelled()) {
     const std::vector<KeyInfo> page = view_->store->List(prefix, after, kMaxListPageSize);
     for (const KeyInfo& info : page)
-      removed += view_->store->Remove(info.key).ok() ? 1 : 0;
+      removed += view_->store->Remove(info.key) == TieredStore::Removed::kAbsent ? 0 : 1;
     if (page.size() < kMaxListPageSize) {
       response->set_removed_count(removed);
       return absl::OkStatus();

@@ -16,6 +16,7 @@
 #include "service/listen_address.h"
 #include "service/machine.h"
 #include "storage/eviction_policy.h"
+#include "storage/tiered_store.h"
 
 namespace kvasir {
 
@@ -31,6 +32,8 @@ struct Config {
   uint64_t memory_bytes = 0;
   int numa_node = -1;    // -1: no binding
   std::string data_dir;  // empty: none
+  uint64_t disk_bytes = 0;  // 0: half of what is free in data_dir, or was taken already
+  WritePolicy write_policy = WritePolicy::kWriteBack;
   EvictionPolicyKind eviction_policy = EvictionPolicyKind::kS3Fifo;
   std::optional<TransportKind> transport;  // nothing: auto
   uint32_t data_loops = 0;

@@ -32,4 +32,18 @@ v1::TransportKind ToProto(TransportKind kind) {
   KV_CHECK(false);
 }
 
+v1::KeyOutcome ToProto(TieredStore::Removed removed) {
+  switch (removed) {
+    case TieredStore::Removed::kAbsent:
+      return v1::KEY_OUTCOME_MISS;
+    case TieredStore::Removed::kRemoved:
+      return v1::KEY_OUTCOME_OK;
+    case TieredStore::Removed::kPending:
+      return v1::KEY_OUTCOME_PENDING;
+    case TieredStore::Removed::kFailed:
+      return v1::KEY_OUTCOME_REFUSED;
+  }
+  KV_CHECK(false);
+}
+
 }  // namespace kvasir

@@ -39,6 +39,9 @@ absl::Status LimitError(std::string_view verb, std::string_view what, size_t val
                     kReasonLimit);
 }
 
+// When to ask again who came during a recovery.
+constexpr milliseconds kRecoveryRetry{1'000};
+
 milliseconds SinceThen(Instant then, Instant now) {
   return std::chrono::duration_cast<milliseconds>(now - then);
 }
@@ -71,7 +74,7 @@ std::string KeyFault(std::string_view key) {
   return fmt::format("the key has {} bytes, limit {}", key.size(), kMaxKeyBytes);
 }
 
-KvCore::Impl::Impl(const Options& options, const Clock* clock, BlockStore* store,
+KvCore::Impl::Impl(const Options& options, const Clock* clock, TieredStore* store,
                    LeaseTable* leases, std::vector<ServerTransport*> transports)
     : options_(options),
       clock_(clock),
@@ -103,6 +106,10 @@ ServerTransport* KvCore::Impl::FindTransport(TransportKind kind) const {
 absl::Status KvCore::Impl::OpenSession(const v1::OpenSessionRequest& request,
                                        v1::OpenSessionResponse* response) {
   if (absl::Status status = CheckNotDraining("open session"); !status.ok()) return status;
+  if (recovering_.load(std::memory_order_relaxed)) {
+    return WithReason(absl::UnavailableError("open session: the server is recovering"),
+                      kReasonRecovering, kRecoveryRetry);
+  }
   const size_t name_bytes = std::max(request.client_name().size(), request.host_id().size());
   if (name_bytes > kMaxClientNameBytes) {
     return LimitError("open session", "bytes of a name", name_bytes, kMaxClientNameBytes);
@@ -170,6 +177,7 @@ absl::Status KvCore::Impl::Count(absl::Status status) {
 }
 
 void KvCore::Impl::Step() {
+  waits_.Step(clock_->Now());
   counters_.expired_sessions += sessions_.EndSilent(clock_->Now());
   for (ServerTransport* const transport : transports_) {
     for (const SessionId& session : transport->TakeMisbehaved()) {
@@ -214,6 +222,7 @@ KvCore::Stats KvCore::Impl::stats() const {
           .lookup_hits = counters_.lookup_hits,
           .read_grants = counters_.read_grants,
           .read_misses = counters_.read_misses,
+          .read_promotions = counters_.read_promotions,
           .write_grants = counters_.write_grants,
           .write_exists = counters_.write_exists,
           .write_in_progress = counters_.write_in_progress,
@@ -231,7 +240,7 @@ KvCore::Stats KvCore::Impl::stats() const {
           .refused_requests = counters_.refused_requests};
 }
 
-KvCore::KvCore(const Options& options, const Clock* clock, BlockStore* store,
+KvCore::KvCore(const Options& options, const Clock* clock, TieredStore* store,
                LeaseTable* leases, std::vector<ServerTransport*> transports)
     : impl_(std::make_unique<Impl>(options, clock, store, leases, std::move(transports))) {}
 KvCore::~KvCore() = default;
@@ -262,7 +271,14 @@ void KvCore::CloseLane(SessionId session, LaneId lane) {
   impl_->sessions().EndLane(session, lane);
 }
 
+bool KvCore::WhenSettled(SessionId session, const v1::LaneRequest& request,
+                         absl::AnyInvocable<void() &&> answer) {
+  return impl_->WhenSettled(session, request, std::move(answer));
+}
+
 void KvCore::Step() { impl_->Step(); }
+void KvCore::BeginRecovery() { impl_->recovering() = true; }
+void KvCore::EndRecovery() { impl_->recovering() = false; }
 void KvCore::BeginDrain() { impl_->draining() = true; }
 bool KvCore::draining() const { return impl_->draining(); }
 

@@ -18,7 +18,7 @@
 #include "kvasir/v1/kv.pb.h"
 #include "rdma/transport.h"
 #include "service/lease_table.h"
-#include "storage/block_store.h"
+#include "storage/tiered_store.h"
 
 // The heart of a node, without gRPC, threads or a clock of its own: sessions, lanes,
 // leases, and the hot calls. KvService feeds it from gRPC; the simulation feeds it from
@@ -29,6 +29,8 @@
 //
 // Threads: every method from any thread, but Step from one at a time.
 namespace kvasir {
+
+inline constexpr std::string_view kReasonRecovering = "RECOVERING";
 
 class KvCore {
  public:
@@ -47,7 +49,7 @@ class KvCore {
   // None owned; all must outlive the core, but `transports`, which may end first once
   // nobody calls the core any more: no fence may return after the core's end. `leases`
   // is also their Gate. They are in the order in which clients should prefer them.
-  KvCore(const Options& options, const Clock* clock, BlockStore* store, LeaseTable* leases,
+  KvCore(const Options& options, const Clock* clock, TieredStore* store, LeaseTable* leases,
          std::vector<ServerTransport*> transports);
   ~KvCore();
 
@@ -72,6 +74,13 @@ class KvCore {
   // handed to the stream; null: nothing is pushed.
   void Handle(SessionId session, LaneId lane, const v1::LaneRequest& request,
               v1::LaneResponse* response, absl::AnyInvocable<void() &&>* after_reply);
+
+  // For a request with wait_ms: puts its answer off until something that it asks for has
+  // settled, or the wait has run out. True: `answer` runs once then, on another thread
+  // perhaps before this returns, and is to call Handle. False: there is nothing to wait
+  // for, and it never runs.
+  bool WhenSettled(SessionId session, const v1::LaneRequest& request,
+                   absl::AnyInvocable<void() &&> answer);
 
   // The same calls one by one. The session and the lane are those of the arguments, not
   // those inside the request. Errors of the request as a whole: Unauthenticated
@@ -98,9 +107,14 @@ class KvCore {
   absl::Status UnpinOwner(SessionId session, const v1::UnpinOwnerRequest& request,
                           v1::UnpinOwnerResponse* response);
 
-  // Expires leases and silent sessions as of now and moves quarantined memory on once
-  // its fence has returned.
+  // Expires leases, silent sessions and waits as of now and moves quarantined memory on
+  // once its fence has returned.
   void Step();
+
+  // Between the two no session can be opened: Unavailable (RECOVERING), to be tried
+  // again soon. For a node whose disk tier is not there yet.
+  void BeginRecovery();
+  void EndRecovery();
 
   // Refuses sessions, grants to write and pins from now on. Commits and reads go on.
   void BeginDrain();
@@ -127,7 +141,7 @@ class KvCore {
     std::chrono::milliseconds oldest_fence{};
     // Since the start.
     uint64_t lookups = 0, lookup_keys = 0, lookup_hits = 0;
-    uint64_t read_grants = 0, read_misses = 0;
+    uint64_t read_grants = 0, read_misses = 0, read_promotions = 0;
     uint64_t write_grants = 0, write_exists = 0, write_in_progress = 0, write_refused = 0;
     uint64_t commits = 0, commit_failures = 0, commit_checksum_failures = 0;
     uint64_t aborts = 0, removes = 0;

@@ -14,18 +14,19 @@
 #include "service/put_ops.h"
 #include "service/reaper.h"
 #include "service/session_table.h"
+#include "service/wait_table.h"
 
 namespace kvasir {
 
 // The core behind its interface, by file: kv_core.cc sessions, lanes and time;
 // kv_core_dispatch.cc one request of a lane; kv_core_reads.cc and kv_core_writes.cc the
-// calls. Each call here has entered its session already.
+// calls; kv_core_waits.cc what is put off. Each call here has entered its session already.
 class KvCore::Impl {
  public:
   using Call = SessionTable::Call;
   using AfterReply = absl::AnyInvocable<void() &&>;
 
-  Impl(const Options& options, const Clock* clock, BlockStore* store, LeaseTable* leases,
+  Impl(const Options& options, const Clock* clock, TieredStore* store, LeaseTable* leases,
        std::vector<ServerTransport*> transports);
 
   absl::Status OpenSession(const v1::OpenSessionRequest& request,
@@ -44,6 +45,9 @@ class KvCore::Impl {
 
   absl::Status Dispatch(SessionId session, LaneId lane, const v1::LaneRequest& request,
                         v1::LaneResponse* response, AfterReply* after_reply);
+
+  bool WhenSettled(SessionId session, const v1::LaneRequest& request,
+                   WaitTable::Answer answer);
 
   absl::Status Lookup(const Call& call, const v1::LookupRequest& request,
                       v1::LookupResponse* response);
@@ -65,12 +69,13 @@ class KvCore::Impl {
   const Reaper& reaper() const { return reaper_; }
   const LeaseTable& leases() const { return *leases_; }
   std::atomic<bool>& draining() { return draining_; }
+  std::atomic<bool>& recovering() { return recovering_; }
 
  private:
   // Since the start. Only ever added to and shown: no load pairs with a store.
   struct Counters {
     std::atomic<uint64_t> lookups{0}, lookup_keys{0}, lookup_hits{0};
-    std::atomic<uint64_t> read_grants{0}, read_misses{0};
+    std::atomic<uint64_t> read_grants{0}, read_misses{0}, read_promotions{0};
     std::atomic<uint64_t> write_grants{0}, write_exists{0}, write_in_progress{0},
         write_refused{0};
     std::atomic<uint64_t> commits{0}, commit_failures{0}, commit_checksum_failures{0};
@@ -87,30 +92,46 @@ class KvCore::Impl {
   std::chrono::milliseconds LeaseTtl(uint32_t asked_ms) const;
   ServerTransport* FindTransport(TransportKind kind) const;
 
+  static uint32_t WaitOf(const v1::LaneRequest& request);
+  bool AwaitPromotion(const v1::GrantReadsRequest& request, uint64_t id);
+  bool AwaitCommit(const Call& call, const v1::CommitRequest& request, uint64_t id);
+  bool AwaitRemoval(const v1::RemoveRequest& request, uint64_t id);
+
   Residency LookUpOne(const Call& call, std::string_view key, bool within_prefix,
                       Pinning* pinning);
+  // Starts to move a block that is on disk, and pins it once it is here.
+  void PromoteOne(const Call& call, std::string_view key, const Pinning& pinning,
+                  bool pin);
+  // The key's block in memory, or, if there is none, what a read is told instead.
+  v1::KeyOutcome FetchOrPromote(std::string_view key, bool asked_before, BlockRef* block);
   void GrantRead(const Call& call, Found* found, Instant expiry, v1::ReadGrant* grant,
                  std::vector<ServerTransport::PushItem>* pushes);
 
   absl::flat_hash_map<uint64_t, PutOps::Put> EarlierPuts(
       const Call& call, const v1::GrantWritesRequest& request);
-  bool ReserveOne(const v1::WriteIntent& intent, bool replace, Reservation* reservation,
-                  v1::WriteGrant* grant);
+  bool ReserveOne(const v1::WriteIntent& intent, const v1::GrantWritesRequest& request,
+                  Reservation* reservation, v1::WriteGrant* grant);
   absl::Status GrantWrite(const Call& call, Reservation reservation, Instant expiry,
                           v1::WriteGrant* grant);
-  v1::KeyOutcome CommitOne(const Call& call, uint64_t op_id, const v1::CommitItem& item,
-                           std::vector<LeaseTable::Write>* mismatched);
+  struct Committing;
+  v1::KeyOutcome CommitOne(const Call& call, const v1::CommitItem& item,
+                           Committing* committing);
+  v1::KeyOutcome CommitAgain(const Call& call, LeaseId lease, Committing* committing);
+  // Fills `put` in.
   v1::KeyOutcome Publish(LeaseTable::Write write, uint64_t checksum,
-                         std::vector<LeaseTable::Write>* mismatched);
+                         Committing* committing, PutOps::Put* put);
 
   const Options options_;
   const Clock* const clock_;
-  BlockStore* const store_;
+  TieredStore* const store_;
   LeaseTable* const leases_;
   const std::vector<ServerTransport*> transports_;
   // Set once by BeginDrain. A call that reads false just before is like one before it.
   std::atomic<bool> draining_{false};
+  // The same the other way round: cleared once, with all that was recovered in place.
+  std::atomic<bool> recovering_{false};
   Counters counters_;
+  WaitTable waits_;
   SessionTable sessions_;
   Reaper reaper_;  // After the sessions: they report to it what ended.
 };

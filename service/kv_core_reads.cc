@@ -3,6 +3,7 @@
 #include "absl/container/inlined_vector.h"
 #include "base/bytes.h"
 #include "fmt/core.h"
+#include "service/enum_codec.h"
 #include "service/kv_core_impl.h"
 
 namespace kvasir {
@@ -39,6 +40,7 @@ absl::Status CheckKeys(const google::protobuf::RepeatedPtrField<std::string>& ke
 struct KvCore::Impl::Pinning {
   std::string_view owner;  // empty: none
   bool all = false;
+  bool promote = false;
   Instant expiry;
   uint32_t pinned = 0;
 };
@@ -56,7 +58,7 @@ absl::Status KvCore::Impl::Lookup(const Call& call, const v1::LookupRequest& req
   if (status.ok()) status = CheckKeys(request.keys());
   if (status.ok() && !request.pin_owner().empty()) status = CheckNotDraining("pin");
   if (!status.ok()) return status;
-  Pinning pinning{request.pin_owner(), request.pin_all(), {}, 0};
+  Pinning pinning{request.pin_owner(), request.pin_all(), request.promote(), {}, 0};
   if (!pinning.owner.empty()) pinning.expiry = clock_->Now() + PinTtl(request.pin_ttl_ms());
   uint32_t hits = 0;
   uint32_t prefix = 0;
@@ -81,8 +83,11 @@ absl::Status KvCore::Impl::Lookup(const Call& call, const v1::LookupRequest& req
 Residency KvCore::Impl::LookUpOne(const Call& call, std::string_view key, bool within_prefix,
                                   Pinning* pinning) {
   const Residency residency = store_->Probe(key);
-  if (pinning->owner.empty() || !IsHit(residency)) return residency;
-  if (!within_prefix && !pinning->all) return residency;
+  const bool pin = !pinning->owner.empty() && (within_prefix || pinning->all);
+  if (residency == Residency::kDisk && (pin || pinning->promote)) {
+    PromoteOne(call, key, *pinning, pin);
+  }
+  if (!pin || !IsHit(residency) || residency == Residency::kDisk) return residency;
   absl::StatusOr<BlockRef> block = store_->Fetch(key);
   if (!block.ok()) return Residency::kAbsent;  // It went between the two calls.
   // Beyond kMaxPins it is a hit all the same; pinned_count tells.
@@ -90,6 +95,42 @@ Residency KvCore::Impl::LookUpOne(const Call& call, std::string_view key, bool w
       leases_->Pin(call.session(), pinning->owner, *std::move(block), pinning->expiry);
   if (status.ok()) ++pinning->pinned;
   return residency;
+}
+
+void KvCore::Impl::PromoteOne(const Call& call, std::string_view key,
+                              const Pinning& pinning, bool pin) {
+  Promoter::Landed landed;
+  if (pin) {
+    landed = [this, session = call.session(), owner = std::string(pinning.owner),
+              expiry = pinning.expiry](const BlockRef* block) {
+      if (block == nullptr) return;
+      // Within a call: a session that has ended gets no pins any more (leases.md, I8).
+      const absl::StatusOr<Call> inside = Enter(session);
+      if (!inside.ok()) return;
+      // Beyond kMaxPins it is in memory all the same.
+      leases_->Pin(session, owner, block->Share(), expiry).IgnoreError();
+    };
+  }
+  // Where it cannot come now, a get tries again.
+  (void)store_->Promote(key, std::move(landed));
+}
+
+v1::KeyOutcome KvCore::Impl::FetchOrPromote(std::string_view key, bool asked_before,
+                                            BlockRef* block) {
+  // Before the fetch: what lands in between is found by that.
+  const bool promoting = asked_before && store_->IsPromoting(key);
+  absl::StatusOr<BlockRef> found = store_->Fetch(key);
+  if (found.ok()) {
+    *block = *std::move(found);
+    return v1::KEY_OUTCOME_OK;
+  }
+  if (promoting) return v1::KEY_OUTCOME_PROMOTING;
+  if (!asked_before && store_->Promote(key, {})) {
+    ++counters_.read_promotions;
+    return v1::KEY_OUTCOME_PROMOTING;
+  }
+  ++counters_.read_misses;
+  return v1::KEY_OUTCOME_MISS;
 }
 
 absl::Status KvCore::Impl::GrantReads(const Call& call, const v1::GrantReadsRequest& request,
@@ -104,10 +145,15 @@ absl::Status KvCore::Impl::GrantReads(const Call& call, const v1::GrantReadsRequ
     if (std::string fault = KeyFault(key); !fault.empty()) {
       grant->set_outcome(v1::KEY_OUTCOME_INVALID);
       grant->set_detail(std::move(fault));
-    } else if (absl::StatusOr<BlockRef> block = store_->Fetch(key); block.ok()) {
-      found.push_back({grant, *std::move(block)});
+      ++counters_.read_misses;
+      continue;
+    }
+    BlockRef block;
+    const v1::KeyOutcome outcome = FetchOrPromote(key, request.wait_ms() != 0, &block);
+    if (outcome == v1::KEY_OUTCOME_OK) {
+      found.push_back({grant, std::move(block)});
     } else {
-      grant->set_outcome(v1::KEY_OUTCOME_MISS);
+      grant->set_outcome(outcome);
     }
   }
   const bool push = request.push() && after_reply != nullptr && call.transport()->can_push();
@@ -117,7 +163,6 @@ absl::Status KvCore::Impl::GrantReads(const Call& call, const v1::GrantReadsRequ
   for (Found& one : found) GrantRead(call, &one, expiry, one.grant, push ? &pushes : nullptr);
   response->set_ttl_ms(ttl.count());
   response->set_pushed(push);
-  counters_.read_misses += request.keys_size() - found.size();
   if (!request.unpin_owner().empty()) {
     const std::vector<std::string_view> keys(request.keys().begin(), request.keys().end());
     leases_->UnpinKeys(call.session(), request.unpin_owner(), keys);
@@ -177,12 +222,11 @@ absl::Status KvCore::Impl::Remove(const Call&, const v1::RemoveRequest& request,
   for (const std::string& key : request.keys()) {
     if (!KeyFault(key).empty()) {
       response->add_outcomes(v1::KEY_OUTCOME_INVALID);
-    } else if (store_->Remove(key).ok()) {
-      response->add_outcomes(v1::KEY_OUTCOME_OK);
-      ++counters_.removes;
-    } else {
-      response->add_outcomes(v1::KEY_OUTCOME_MISS);
+      continue;
     }
+    const TieredStore::Removed removed = store_->Remove(key);
+    response->add_outcomes(ToProto(removed));
+    if (removed == TieredStore::Removed::kRemoved) ++counters_.removes;
   }
   return absl::OkStatus();
 }

@@ -55,17 +55,37 @@ v1::KeyOutcome OutcomeOf(PutOps::State state) {
     case PutOps::State::kCommitted: return v1::KEY_OUTCOME_OK;
     case PutOps::State::kExists: return v1::KEY_OUTCOME_EXISTS;
     case PutOps::State::kChecksumMismatch: return v1::KEY_OUTCOME_CHECKSUM_MISMATCH;
+    case PutOps::State::kSettling: return v1::KEY_OUTCOME_PENDING;
+    case PutOps::State::kNotStored: return v1::KEY_OUTCOME_REFUSED;
   }
   return v1::KEY_OUTCOME_MISS;
 }
 
-PutOps::State StateOf(v1::KeyOutcome outcome) {
-  if (outcome == v1::KEY_OUTCOME_OK) return PutOps::State::kCommitted;
-  if (outcome == v1::KEY_OUTCOME_EXISTS) return PutOps::State::kExists;
-  return PutOps::State::kChecksumMismatch;
+Durability FromWire(v1::Durability durability) {
+  switch (durability) {
+    case v1::DURABILITY_PROCESS: return Durability::kProcess;
+    case v1::DURABILITY_POWER: return Durability::kPower;
+    default: return Durability::kNone;
+  }
+}
+
+absl::Status CheckDurability(v1::Durability durability, uint64_t op_id) {
+  if (!v1::Durability_IsValid(durability)) {
+    return BadRequest(fmt::format("put: {} is no durability", static_cast<int>(durability)));
+  }
+  if (durability == v1::DURABILITY_UNSPECIFIED || op_id != 0) return absl::OkStatus();
+  return BadRequest("put: one that is durable needs an op_id to be asked for again");
 }
 
 }  // namespace
+
+// One request to commit, and what it has gathered.
+struct KvCore::Impl::Committing {
+  uint64_t op_id = 0;
+  Durability durability = Durability::kNone;
+  v1::CommitResponse* response = nullptr;
+  std::vector<LeaseTable::Write> mismatched;
+};
 
 struct KvCore::Impl::Reserved {
   v1::WriteGrant* grant;
@@ -77,6 +97,7 @@ absl::Status KvCore::Impl::GrantWrites(const Call& call,
                                        v1::GrantWritesResponse* response) {
   absl::Status status = CheckKeyCount("grant writes", request.writes_size());
   if (status.ok()) status = CheckNotDraining("grant writes");
+  if (status.ok()) status = CheckDurability(request.durability(), request.op_id());
   if (!status.ok()) return status;
   if (call.writes_cut()) {
     return WithReason(
@@ -100,8 +121,13 @@ absl::Status KvCore::Impl::GrantWrites(const Call& call,
       grant->set_outcome(v1::KEY_OUTCOME_OK);
       continue;
     }
+    if (known != earlier.end() && known->second.state == PutOps::State::kSettling) {
+      grant->set_outcome(v1::KEY_OUTCOME_PENDING);
+      grant->set_lease(static_cast<uint64_t>(known->second.lease));
+      continue;
+    }
     Reservation reservation;
-    if (ReserveOne(intent, request.replace(), &reservation, grant)) {
+    if (ReserveOne(intent, request, &reservation, grant)) {
       reserved.push_back({grant, std::move(reservation)});
     }
   }
@@ -141,17 +167,27 @@ absl::flat_hash_map<uint64_t, PutOps::Put> KvCore::Impl::EarlierPuts(
   return earlier;
 }
 
-bool KvCore::Impl::ReserveOne(const v1::WriteIntent& intent, bool replace,
+bool KvCore::Impl::ReserveOne(const v1::WriteIntent& intent,
+                              const v1::GrantWritesRequest& request,
                               Reservation* reservation, v1::WriteGrant* grant) {
   if (std::string fault = IntentFault(intent); !fault.empty()) {
     grant->set_outcome(v1::KEY_OUTCOME_INVALID);
     grant->set_detail(std::move(fault));
     return false;
   }
+  if (FromWire(request.durability()) != Durability::kNone) {
+    const absl::Status durable = store_->CheckDurable(intent.size_bytes());
+    if (!durable.ok()) {
+      ++counters_.write_refused;
+      grant->set_outcome(v1::KEY_OUTCOME_REFUSED);
+      grant->set_detail(std::string(ToStd(durable.message())));
+      return false;
+    }
+  }
   absl::StatusOr<Reservation> made =
       store_->Reserve(intent.key(), {.size_bytes = intent.size_bytes(),
                                      .attributes = intent.attributes(),
-                                     .replace = replace});
+                                     .replace = request.replace()});
   if (made.ok()) {
     *reservation = *std::move(made);
     return true;
@@ -193,38 +229,68 @@ absl::Status KvCore::Impl::GrantWrite(const Call& call, Reservation reservation,
 absl::Status KvCore::Impl::Commit(const Call& call, const v1::CommitRequest& request,
                                   v1::CommitResponse* response) {
   absl::Status status = CheckKeyCount("commit", request.items_size());
+  if (status.ok()) status = CheckDurability(request.durability(), request.op_id());
   if (!status.ok()) return status;
-  std::vector<LeaseTable::Write> mismatched;
+  Committing committing{.op_id = request.op_id(),
+                        .durability = FromWire(request.durability()),
+                        .response = response,
+                        .mismatched = {}};
   for (const v1::CommitItem& item : request.items()) {
-    const v1::KeyOutcome outcome = CommitOne(call, request.op_id(), item, &mismatched);
+    const v1::KeyOutcome outcome = CommitOne(call, item, &committing);
     response->add_outcomes(outcome);
-    if (outcome != v1::KEY_OUTCOME_OK) ++counters_.commit_failures;
+    if (outcome != v1::KEY_OUTCOME_OK && outcome != v1::KEY_OUTCOME_PENDING) {
+      ++counters_.commit_failures;
+    }
   }
-  counters_.commit_checksum_failures += mismatched.size();
-  reaper_.Quarantine(std::move(mismatched));
+  counters_.commit_checksum_failures += committing.mismatched.size();
+  reaper_.Quarantine(std::move(committing.mismatched));
   return absl::OkStatus();
 }
 
-v1::KeyOutcome KvCore::Impl::CommitOne(const Call& call, uint64_t op_id,
-                                       const v1::CommitItem& item,
-                                       std::vector<LeaseTable::Write>* mismatched) {
+v1::KeyOutcome KvCore::Impl::CommitOne(const Call& call, const v1::CommitItem& item,
+                                       Committing* committing) {
   const LeaseId lease{item.lease()};
   absl::StatusOr<LeaseTable::Write> write =
       leases_->Redeem({call.session(), call.lane()}, lease, clock_->Now());
   if (!write.ok()) {
-    // A commit whose answer was lost has taken the lease out already.
-    const auto state = op_id != 0 && absl::IsNotFound(write.status())
-                           ? call.ops()->StateOf(op_id, lease)
-                           : std::nullopt;
-    return state.has_value() ? OutcomeOf(*state) : OutcomeOfRedeem(write.status().code());
+    // A commit whose answer was lost, or was PENDING, has taken the lease out already.
+    const v1::KeyOutcome known = absl::IsNotFound(write.status())
+                                     ? CommitAgain(call, lease, committing)
+                                     : v1::KEY_OUTCOME_UNSPECIFIED;
+    return known != v1::KEY_OUTCOME_UNSPECIFIED ? known
+                                                : OutcomeOfRedeem(write.status().code());
   }
-  const v1::KeyOutcome outcome = Publish(*std::move(write), item.checksum(), mismatched);
-  if (op_id != 0) call.ops()->Settle(op_id, lease, StateOf(outcome));
+  PutOps::Put put{.lease = lease, .lane = call.lane()};
+  const uint64_t op_id = committing->op_id;
+  if (op_id == 0) put.key_hash = ChecksumSeed(write->reservation.key());
+  const v1::KeyOutcome outcome =
+      Publish(*std::move(write), item.checksum(), committing, &put);
+  if (op_id != 0) {
+    call.ops()->Settle(op_id, put);
+  } else if (put.state == PutOps::State::kSettling) {
+    call.ops()->Grant(op_id, {&put, 1});  // So that it can be asked for again.
+  }
   return outcome;
 }
 
+v1::KeyOutcome KvCore::Impl::CommitAgain(const Call& call, LeaseId lease,
+                                         Committing* committing) {
+  std::optional<PutOps::Put> put = call.ops()->FindLease(committing->op_id, lease);
+  if (!put.has_value()) return v1::KEY_OUTCOME_UNSPECIFIED;
+  if (put->state != PutOps::State::kSettling) return OutcomeOf(put->state);
+  const std::optional<absl::Status> result =
+      store_->settlements()->Result(put->settlement);
+  if (!result.has_value()) return v1::KEY_OUTCOME_PENDING;
+  put->state = result->ok() ? PutOps::State::kCommitted : PutOps::State::kNotStored;
+  call.ops()->Settle(committing->op_id, *put);
+  if (!result->ok() && committing->response->detail().empty()) {
+    committing->response->set_detail(std::string(ToStd(result->message())));
+  }
+  return OutcomeOf(put->state);
+}
+
 v1::KeyOutcome KvCore::Impl::Publish(LeaseTable::Write write, uint64_t checksum,
-                                     std::vector<LeaseTable::Write>* mismatched) {
+                                     Committing* committing, PutOps::Put* put) {
   if (rules::kChecksum) {  // I9
     const Reservation& reservation = write.reservation;
     const uint64_t arrived =
@@ -233,14 +299,22 @@ v1::KeyOutcome KvCore::Impl::Publish(LeaseTable::Write write, uint64_t checksum,
             : BlockChecksum(ChecksumSeed(reservation.key()), reservation.bytes());
     if (arrived != checksum) {
       // Whoever got its own bytes wrong may be wrong about having finished, too.
-      mismatched->push_back(std::move(write));
+      committing->mismatched.push_back(std::move(write));
+      put->state = PutOps::State::kChecksumMismatch;
       return v1::KEY_OUTCOME_CHECKSUM_MISMATCH;
     }
   }
-  const absl::Status status = store_->Commit(std::move(write.reservation), checksum);
-  if (!status.ok()) return v1::KEY_OUTCOME_EXISTS;
-  ++counters_.commits;
-  return v1::KEY_OUTCOME_OK;
+  const absl::StatusOr<uint64_t> settlement =
+      store_->Commit(std::move(write.reservation), checksum, committing->durability);
+  if (!settlement.ok()) {
+    put->state = PutOps::State::kExists;
+  } else {
+    ++counters_.commits;
+    put->settlement = *settlement;
+    put->state =
+        *settlement == 0 ? PutOps::State::kCommitted : PutOps::State::kSettling;
+  }
+  return OutcomeOf(put->state);
 }
 
 absl::Status KvCore::Impl::Abort(const Call& call, const v1::AbortRequest& request) {

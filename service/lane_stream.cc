@@ -76,7 +76,7 @@ void LaneStream::OnReadDone(bool ok) {
     Finish(ToGrpcStatus(BadRequest("lane: the message does not parse")));
   } else if (lane_ == LaneId{} && !request->has_open()) {
     Finish(ToGrpcStatus(BadRequest("lane: the first message must be `open`")));
-  } else {
+  } else if (!core_->WhenSettled(session_, *request, [this, request] { Answer(*request); })) {
     Answer(*request);
   }
 }

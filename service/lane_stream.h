@@ -24,6 +24,9 @@ namespace kvasir {
 // next request finds the read waiting (docs/decisions/0006). Messages are reused with the
 // memory inside them, for which gRPC's own parsing leaves no way: hence the raw bytes.
 //
+// A request that is to wait for the disk is answered later, by whoever settles it: until
+// then nothing of the stream is under way, so nobody else touches it.
+//
 // Threads: gRPC calls the reactions, one at a time. Deletes itself in OnDone.
 class LaneStream final
     : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {

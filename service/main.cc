@@ -82,10 +82,6 @@ void LogBanner(const ConfigRequest& request) {
   Log(LogLevel::kInfo,
       fmt::format("kvasird {}, node {}, pid {}{}", kVersion, request.config.node_name,
                   getpid(), DescribeConfig(request)));
-  if (!request.config.data_dir.empty()) {
-    Log(LogLevel::kWarning,
-        "data_dir is set, but this version has no disk tier: blocks live in memory only");
-  }
   if (request.config.insecure) {
     Log(LogLevel::kWarning,
         "insecure is set: whoever reaches the ports reads and writes everything");
@@ -107,6 +103,23 @@ void LogReady(const Node& node) {
                   FormatSize(view.region->bytes().size()), view.region->page_kind()));
 }
 
+// Waits for the disk tier. An error if the node must not run; Cancelled if a signal came.
+absl::Status AwaitRecovery(const Node& node, StopSignals* signals) {
+  const Clock* const clock = Clock::Real();
+  Instant shown = clock->Now();
+  while (true) {
+    if (const auto recovered = node.recovered(); recovered.has_value()) return *recovered;
+    if (signals->Take(kDrainPollInterval)) {
+      return absl::CancelledError("start: stopped by a signal while recovering");
+    }
+    if (clock->Now() - shown < kProgressInterval) continue;
+    shown = clock->Now();
+    Log(LogLevel::kInfo, fmt::format("disk: recovering, {} of {} keys",
+                                     node.view().tier->keys(),
+                                     node.view().tier->keys_total()));
+  }
+}
+
 // Returns once a signal or AdminService.Drain says to stop.
 void AwaitStop(const Node& node, StopSignals* signals) {
   pollfd waits[] = {{.fd = signals->fd(), .events = POLLIN, .revents = 0},
@@ -122,7 +135,16 @@ void Drain(Node* node, StopSignals* signals, ReadyFile* ready) {
   node->BeginDrain();
   Log(LogLevel::kInfo,
       "draining: no new sessions, grants or pins; commits go on, leases lapse");
+  const Clock* const clock = Clock::Real();
+  Instant shown = clock->Now();
   while (!node->drained()) {
+    if (!node->view().config->data_dir.empty() &&
+        clock->Now() - shown >= kProgressInterval) {
+      shown = clock->Now();
+      const TieredStore::Stats stats = node->view().store->stats();
+      Log(LogLevel::kInfo, fmt::format("draining: {} blocks of {} in memory are on disk",
+                                       stats.tier.blocks, stats.memory.blocks));
+    }
     if (!signals->Take(kDrainPollInterval)) continue;
     Log(LogLevel::kWarning, "a second signal: stopping at once");
     _exit(kExitError);
@@ -150,6 +172,9 @@ int Serve(const ConfigRequest& request) {
   absl::StatusOr<std::unique_ptr<Node>> node =
       Node::Start(config, *std::move(region), Clock::Real());
   if (!node.ok()) return Fail(node.status(), kExitError);
+  if (absl::Status recovered = AwaitRecovery(**node, &signals); !recovered.ok()) {
+    return Fail(recovered, kExitError);
+  }
   LogReady(**node);
   if (absl::Status wrote = ready.Write((*node)->ReadyJson()); !wrote.ok()) {
     return Fail(wrote, kExitError);

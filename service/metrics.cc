@@ -67,7 +67,7 @@ void AddNode(const NodeStats& stats, Families* to) {
 
 void AddMemory(const NodeStats& stats, Families* to) {
   const Arena::Usage& arena = stats.arena;
-  const BlockStore::Stats& store = stats.store;
+  const BlockStore::Stats& store = stats.store.memory;
   to->Gauge("memory_capacity_bytes", "Memory for blocks.", arena.capacity_bytes);
   to->Gauge("memory_allocated_bytes", "Of it, allocated, in allocation units.",
             arena.allocated_bytes);
@@ -89,6 +89,52 @@ void AddMemory(const NodeStats& stats, Families* to) {
               store.evicted_blocks_total);
   to->Counter("evicted_bytes_total", "Memory that eviction freed.",
               store.evicted_bytes_total);
+}
+
+// Shown without a tier too, so that a dashboard need not know.
+void AddTier(const NodeStats& stats, Families* to) {
+  const Tier::Stats& tier = stats.store.tier;
+  const TierWriter::Stats& writer = stats.store.writer;
+  const Promoter::Stats& promoter = stats.store.promoter;
+  to->Gauge("tier_state", "0 healthy, 1 slow, 2 read-only, 3 memory only.",
+            static_cast<double>(stats.tier_state));
+  to->Gauge("tier_capacity_bytes", "The disk tier's budget; 0: none.",
+            tier.capacity_bytes);
+  to->Gauge("tier_used_bytes", "Of it, on disk.", tier.used_bytes);
+  to->Gauge("tier_blocks", "Blocks on disk.", tier.blocks);
+  to->Gauge("tier_block_bytes", "Their bytes.", tier.block_bytes);
+  to->Gauge("tier_index_bytes", "Memory of the tier's catalogue.", tier.index_bytes);
+  to->Gauge("tier_queued_blocks", "Blocks on their way to disk.", writer.queued_blocks);
+  to->Gauge("tier_queued_bytes", "Their bytes.", writer.queued_bytes);
+  to->Gauge("tier_promoting_blocks", "Blocks on their way to memory.",
+            promoter.queued_blocks);
+  to->Gauge("tier_erasures", "Deletions that wait for the disk.", stats.store.erasures);
+  to->Gauge("tier_recovered_blocks", "Blocks found at the start.", tier.recovered_blocks);
+  to->Gauge("tier_lost_blocks", "Durable ones that were not there at the start.",
+            tier.lost_blocks);
+  to->Counter("tier_dropped_blocks_total", "Dropped from disk to keep the budget.",
+              tier.dropped_blocks);
+  to->Counter("tier_corrupt_blocks_total", "Dropped because their bytes were damaged.",
+              tier.corrupt_blocks);
+  to->Counter("tier_written_bytes_total", "Written to disk, rewrites included.",
+              tier.written_bytes);
+  to->Counter("demoted_blocks_total", "Blocks demoted.", writer.demoted_blocks);
+  to->Counter("demoted_bytes_total", "Their bytes.", writer.demoted_bytes);
+  to->Counter("durable_blocks_total", "Blocks of durable puts stored.",
+              writer.durable_blocks);
+  to->Counter("durable_bytes_total", "Their bytes.", writer.durable_bytes);
+  to->Counter("dropped_demotions_total", "Demotions that found their queue full.",
+              writer.dropped_demotions);
+  to->Counter("failed_stores_total", "Blocks that the disk did not take.",
+              writer.failed_blocks);
+  to->Counter("promoted_blocks_total", "Blocks promoted.", promoter.promoted_blocks);
+  to->Counter("promoted_bytes_total", "Their bytes.", promoter.promoted_bytes);
+  to->Counter("refused_promotions_total", "Promotions that found their queue full.",
+              promoter.refused_blocks);
+  to->Counter("failed_promotions_total", "Promotions without memory or an answer.",
+              promoter.failed_blocks);
+  to->Counter("evicted_unsaved_blocks_total", "Evicted before they were on disk.",
+              stats.store.memory.evicted_unsaved_blocks_total);
 }
 
 void AddLeases(const KvCore::Stats& core, Families* to) {
@@ -218,6 +264,7 @@ std::vector<MetricFamily> CollectMetrics(const NodeStats& stats) {
   Families families;
   AddNode(stats, &families);
   AddMemory(stats, &families);
+  AddTier(stats, &families);
   AddLeases(stats.core, &families);
   AddTraffic(stats.core, &families);
   AddTransports(stats, &families);

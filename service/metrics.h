@@ -14,7 +14,7 @@
 #include "service/kv_core.h"
 #include "service/request_metrics.h"
 #include "storage/arena.h"
-#include "storage/block_store.h"
+#include "storage/tiered_store.h"
 
 namespace kvasir {
 
@@ -25,7 +25,8 @@ struct NodeStats {
   bool draining = false;
   uint64_t resident_bytes = 0;  // of the process, arena included
   KvCore::Stats core;
-  BlockStore::Stats store;
+  TieredStore::Stats store;
+  TierState tier_state = TierState::kHealthy;
   Arena::Usage arena;
   std::vector<std::pair<TransportKind, TransportStats>> transports;
   const RequestMetrics* requests = nullptr;  // Not owned. Null: none.

@@ -11,6 +11,8 @@
 #include "base/limits.h"
 #include "base/random.h"
 #include "service/machine.h"
+#include "service/rocks_opener.h"
+#include "storage/rocks_tier.h"
 
 namespace kvasir {
 namespace {
@@ -24,7 +26,9 @@ constexpr size_t kHttpQueueMax = 64;
 constexpr milliseconds kPollWait{50};
 // What calls get that are under way when the node stops.
 constexpr milliseconds kShutdownPatience{200};
-// The longest drain: a lease of the largest TTL, and a fence after it.
+// What memory has goes to disk in this time, or is lost.
+constexpr milliseconds kSavePatience{120'000};
+// The longest drain before that: a lease of the largest TTL, and a fence after it.
 constexpr milliseconds kDrainPatience = kMaxLeaseTtl + kLeaseGrace + milliseconds(5'000);
 
 Epoch RandomEpoch() { return Epoch{std::max<uint64_t>(SecureRandom64(), 1)}; }
@@ -55,6 +59,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(const Config& config,
   if (absl::Status started = node->StartTransports(); !started.ok()) return started;
   node->StartThreads();
   if (absl::Status started = node->StartServers(); !started.ok()) return started;
+  node->OpenTier();
   return node;
 }
 
@@ -65,18 +70,24 @@ Node::Node(const Config& config, std::unique_ptr<Region> region, const Clock* cl
       epoch_(RandomEpoch()),
       region_(std::move(region)),
       arena_(region_.get()),
-      store_(&arena_, {.eviction_policy = config.eviction_policy}),
-      evictor_(&store_, {}),
+      tier_(config.data_dir.empty() ? nullptr : std::make_unique<NodeTier>()),
+      store_(&arena_,
+             {.eviction_policy = config.eviction_policy,
+              .write_policy = config.write_policy},
+             clock, tier_ == nullptr ? nullptr : tier_->store_executor(),
+             tier_ == nullptr ? nullptr : tier_->load_executor()),
       sealer_(epoch_),
       leases_(&sealer_) {}
 
 Node::~Node() {
+  AwaitOpened();  // What opens the tier tells the servers below.
   http_.reset();
   if (grpc_ != nullptr) grpc_->Shutdown(kShutdownPatience);  // Ends lanes and sessions.
   grpc_.reset();
   tickers_
       .clear();  // From here on nobody polls, and no fence returns but in the next line.
   transports_.offered.clear();
+  if (tier_ != nullptr) tier_->Stop();
   core_.reset();
 }
 
@@ -92,8 +103,13 @@ absl::Status Node::StartTransports() {
   view_.clock = clock_;
   view_.region = region_.get();
   view_.store = &store_;
+  view_.tier = tier_.get();
   view_.leases = &leases_;
   view_.core = core_.get();
+  if (tier_ != nullptr) {
+    core_->BeginRecovery();
+    view_.recovering = true;
+  }
   view_.requests = &requests_;
   view_.transports = transports_.pointers();
   view_.epoch = epoch_;
@@ -109,8 +125,10 @@ void Node::StartThreads() {
     core_->Step();
     view_.reaped_ns = clock_->Now().time_since_epoch().count();
   }));
-  tickers_.push_back(std::make_unique<Ticker>("kv-evictor", kEvictorInterval,
-                                              [this] { evictor_.Step(); }));
+  tickers_.push_back(std::make_unique<Ticker>("kv-evictor", kEvictorInterval, [this] {
+    store_.Step();
+    if (save_asked_.load()) saved_ = store_.SaveStep();
+  }));
   for (const auto& transport : transports_.offered) {
     for (size_t loop = 0; loop < transport->loops(); ++loop) {
       tickers_.push_back(std::make_unique<Ticker>(
@@ -151,8 +169,43 @@ absl::Status Node::StartServers() {
        .address = ReachableAddress(grpc_->address(), Machine::Inspect())});
   view_.reaped_ns = clock_->Now().time_since_epoch().count();
   view_.serving = true;
-  grpc_->SetServing(true);
+  grpc_->SetServing(tier_ == nullptr);
   return absl::OkStatus();
+}
+
+void Node::OpenTier() {
+  if (tier_ == nullptr) return OnRecovered(absl::OkStatus());
+  opening_ = true;
+  tier_->Open(
+      [this](Executor* readers, const NodeTier::Progress& progress) {
+        return OpenRocksTier(config_, readers, progress);
+      },
+      [this] { return RocksTier::SetAside(config_.data_dir); }, &store_,
+      [this](const absl::Status& status) { OnRecovered(status); });
+}
+
+void Node::OnRecovered(const absl::Status& status) {
+  if (status.ok()) {
+    core_->EndRecovery();
+    view_.recovering = false;
+    grpc_->SetServing(!core_->draining());
+  }
+  absl::MutexLock lock(&recovered_mu_);
+  recovered_ = status;
+}
+
+void Node::AwaitOpened() const {
+  if (!opening_) return;
+  absl::MutexLock lock(&recovered_mu_);
+  const auto opened = [this]() ABSL_SHARED_LOCKS_REQUIRED(recovered_mu_) {
+    return recovered_.has_value();
+  };
+  recovered_mu_.Await(absl::Condition(&opened));
+}
+
+std::optional<absl::Status> Node::recovered() const {
+  absl::MutexLock lock(&recovered_mu_);
+  return recovered_;
 }
 
 std::string Node::ReadyJson() const {
@@ -185,9 +238,19 @@ void Node::BeginDrain() {
 bool Node::drained() const {
   if (!drain_began_.has_value()) return false;
   const BootClock::duration waited = clock_->Now() - *drain_began_;
-  if (waited > kDrainPatience) return true;
-  if (!core_->drained()) return false;
-  return core_->stats().read_leases == 0 || waited > config_.lease_ttl + kLeaseGrace;
+  if (waited > kDrainPatience + kSavePatience) return true;
+  if (waited <= kDrainPatience) {
+    if (!core_->drained()) return false;
+    const bool unread = core_->stats().read_leases == 0;
+    if (!unread && waited <= config_.lease_ttl + kLeaseGrace) return false;
+  }
+  return Saved();
+}
+
+bool Node::Saved() const {
+  if (tier_ == nullptr) return true;
+  save_asked_ = true;
+  return saved_;
 }
 
 }  // namespace kvasir

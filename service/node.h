@@ -1,12 +1,16 @@
 #ifndef KVASIR_SERVICE_NODE_H_
 #define KVASIR_SERVICE_NODE_H_
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/fd.h"
@@ -22,12 +26,12 @@
 #include "service/kv_core.h"
 #include "service/kv_service.h"
 #include "service/lease_table.h"
+#include "service/node_tier.h"
 #include "service/node_transports.h"
 #include "service/node_view.h"
 #include "service/request_metrics.h"
 #include "storage/arena.h"
-#include "storage/block_store.h"
-#include "storage/evictor.h"
+#include "storage/tiered_store.h"
 
 namespace kvasir {
 
@@ -56,8 +60,12 @@ class Node {
   // Refuses new sessions, grants to write and pins; commits and reads go on. Says so
   // through health, the cluster and heartbeats. Idempotent.
   void BeginDrain();
+  // Set once the disk tier is there, or there is none: the node takes sessions. An error
+  // says why it must not run.
+  std::optional<absl::Status> recovered() const ABSL_LOCKS_EXCLUDED(recovered_mu_);
   // The node may stop: no grant to write is open, no fence is waited for, and leases to
-  // read are gone or had the default TTL to go. True at the latest kDrainPatience after
+  // read are gone or had the default TTL to go, and all that memory has is on disk, where
+  // there is one that takes it. True at the latest kDrainPatience and kSavePatience after
   // BeginDrain.
   bool drained() const;
 
@@ -66,20 +74,30 @@ class Node {
   absl::Status StartTransports();
   absl::Status StartServers();
   void StartThreads();
+  void OpenTier();
+  void OnRecovered(const absl::Status& status) ABSL_LOCKS_EXCLUDED(recovered_mu_);
+  void AwaitOpened() const ABSL_LOCKS_EXCLUDED(recovered_mu_);
+  bool Saved() const;
 
   const Config config_;
   const Clock* const clock_;
   const UniqueFd drain_asked_;
   const Epoch epoch_;
   std::optional<Instant> drain_began_;
+  // Asked for once nothing is granted any more; answered by the ticker of the store.
+  mutable std::atomic<bool> save_asked_{false};
+  std::atomic<bool> saved_{false};
+  bool opening_ = false;  // recovered_ will be set
+  mutable absl::Mutex recovered_mu_;
+  std::optional<absl::Status> recovered_ ABSL_GUARDED_BY(recovered_mu_);
 
   // From the bottom up: each member uses those above it. The destructor ends the
   // transports before the core, though they come after the leases: what they still owe
   // is a call into the core.
   const std::unique_ptr<Region> region_;
   Arena arena_;
-  BlockStore store_;
-  Evictor evictor_;
+  std::unique_ptr<NodeTier> tier_;  // null: no data_dir; ends before the store
+  TieredStore store_;
   TokenSealer sealer_;
   LeaseTable leases_;
   NodeTransports transports_;

@@ -35,6 +35,17 @@ void Worsen(std::string state, std::string reason, Health* health) {
 // From mild to bad, so that the worst names the state.
 Health NodeView::health() const {
   Health health;
+  if (const TierState tier_state = store->health()->state();
+      tier_state != TierState::kHealthy) {
+    health.state = TierStateName(tier_state);
+    health.reasons.push_back(
+        fmt::format("{}: {}", health.state, store->health()->reason()));
+  }
+  if (recovering.load()) {
+    Worsen("RECOVERING",
+           fmt::format("RECOVERING: {} of {} keys", tier->keys(), tier->keys_total()),
+           &health);
+  }
   if (!serving.load())
     Worsen("STARTING", "STARTING: not everything listens yet", &health);
   if (core->draining()) {
@@ -70,7 +81,8 @@ NodeStats NodeView::stats() const {
       .resident_bytes = ResidentBytes(),
       .core = core->stats(),
       .store = store->stats(),
-      .arena = store->arena()->usage(),
+      .tier_state = store->health()->state(),
+      .arena = store->memory()->arena()->usage(),
       .requests = requests,
   };
   for (const ServerTransport* transport : transports) {

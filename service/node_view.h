@@ -14,14 +14,17 @@
 #include "service/kv_core.h"
 #include "service/lease_table.h"
 #include "service/metrics.h"
+#include "service/node_tier.h"
 #include "service/request_metrics.h"
-#include "storage/block_store.h"
+#include "storage/tiered_store.h"
 
 namespace kvasir {
 
 // How a node is, for /healthz, /readyz, GetNodeInfo and `kvasir info`.
 struct Health {
-  std::string state = "HEALTHY";     // the worst: FAILED, FENCE_STUCK, DRAINING
+  // The worst: FAILED, FENCE_STUCK, DRAINING, RECOVERING, STARTING, or the tier's:
+  // MEMORY_ONLY, DB_READ_ONLY, DB_SLOW, with which the node serves on.
+  std::string state = "HEALTHY";
   std::vector<std::string> reasons;  // one a state that is not HEALTHY
   bool live = true;                  // false: a restart would help
   bool ready = true;                 // false: send no new clients here
@@ -34,7 +37,8 @@ struct NodeView {
   const Config* config = nullptr;
   const Clock* clock = nullptr;
   const Region* region = nullptr;
-  BlockStore* store = nullptr;
+  TieredStore* store = nullptr;
+  const NodeTier* tier = nullptr;  // null: no data_dir
   LeaseTable* leases = nullptr;
   KvCore* core = nullptr;
   RequestMetrics* requests = nullptr;
@@ -45,6 +49,8 @@ struct NodeView {
   ListenAddress listen, data_listen, http_listen;
   // When the reaper last ran, as nanoseconds of `clock`. Only compared with now.
   std::atomic<int64_t> reaped_ns{0};
+  // The tier's database is being opened.
+  std::atomic<bool> recovering{false};
   // Set once everything listens.
   std::atomic<bool> serving{false};
 

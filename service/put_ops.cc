@@ -48,19 +48,22 @@ std::optional<size_t> PutOps::IndexOf(const Puts& puts, LeaseId lease) {
   return it - puts.begin();
 }
 
-std::optional<PutOps::State> PutOps::StateOf(uint64_t op_id, LeaseId lease) const {
+std::optional<PutOps::Put> PutOps::FindLease(uint64_t op_id, LeaseId lease) const {
   MutexLock lock(&mu_);
   const auto op = ops_.find(op_id);
   if (op == ops_.end()) return std::nullopt;
   const std::optional<size_t> index = IndexOf(op->second, lease);
-  return index.has_value() ? std::optional(op->second[*index].state) : std::nullopt;
+  return index.has_value() ? std::optional(op->second[*index]) : std::nullopt;
 }
 
-void PutOps::Settle(uint64_t op_id, LeaseId lease, State state) {
+void PutOps::Settle(uint64_t op_id, const Put& put) {
   MutexLock lock(&mu_);
   const auto op = ops_.find(op_id);
   if (op == ops_.end()) return;
-  if (const auto index = IndexOf(op->second, lease)) op->second[*index].state = state;
+  const auto index = IndexOf(op->second, put.lease);
+  if (!index.has_value()) return;
+  op->second[*index].state = put.state;
+  op->second[*index].settlement = put.settlement;
 }
 
 }  // namespace kvasir

@@ -23,7 +23,14 @@ namespace kvasir {
 // Bounds: kMaxRememberedOps ops and kMaxRememberedPuts keys.
 class PutOps {
  public:
-  enum class State : uint8_t { kOpen, kCommitted, kExists, kChecksumMismatch };
+  enum class State : uint8_t {
+    kOpen,
+    kCommitted,
+    kExists,
+    kChecksumMismatch,
+    kSettling,   // committed, but not to be acknowledged before its settlement is OK
+    kNotStored,  // its settlement failed
+  };
   struct Put {
     // ChecksumSeed of the key. Two keys of one op that collide would make the second
     // look committed: a miss later, at odds of 2^-44 for 1024 keys.
@@ -31,6 +38,7 @@ class PutOps {
     LeaseId lease{};
     LaneId lane{};
     State state = State::kOpen;
+    uint64_t settlement = 0;  // while settling
   };
 
   // The latest put of each key that is known of `op_id`, by key_hash. Empty for a new op.
@@ -38,8 +46,10 @@ class PutOps {
   // Adds puts that were granted now.
   void Grant(uint64_t op_id, std::span<const Put> puts) ABSL_LOCKS_EXCLUDED(mu_);
   // What became of a lease of `op_id`. Nothing if it is not known.
-  std::optional<State> StateOf(uint64_t op_id, LeaseId lease) const ABSL_LOCKS_EXCLUDED(mu_);
-  void Settle(uint64_t op_id, LeaseId lease, State state) ABSL_LOCKS_EXCLUDED(mu_);
+  std::optional<Put> FindLease(uint64_t op_id, LeaseId lease) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+  // Takes in the state and settlement of `put`, which its lease names.
+  void Settle(uint64_t op_id, const Put& put) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   using Puts = std::vector<Put>;  // Sorted by lease, which is in the order of granting.

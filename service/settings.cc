@@ -44,6 +44,25 @@ absl::Status SetPath(std::string_view text, std::string* path) {
   return absl::OkStatus();
 }
 
+absl::Status SetDisk(std::string_view text, const Machine&, Config* config) {
+  const absl::StatusOr<uint64_t> bytes = ParseSize(text);
+  if (!bytes.ok()) return bytes.status();
+  if (*bytes < kMinTierBudgetBytes) {
+    return Wrong(text, fmt::format("at least {}", FormatSize(kMinTierBudgetBytes)));
+  }
+  config->disk_bytes = *bytes;
+  return absl::OkStatus();
+}
+
+absl::Status SetWritePolicy(std::string_view text, const Machine&, Config* config) {
+  if (text != "write_back" && text != "write_through") {
+    return Wrong(text, "write_back or write_through");
+  }
+  config->write_policy = text == "write_back" ? WritePolicy::kWriteBack
+                                              : WritePolicy::kWriteThrough;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<int64_t> ParseInteger(std::string_view text, int64_t min, int64_t max) {
   int64_t value = 0;
   const char* const end = text.data() + text.size();
@@ -233,12 +252,29 @@ constexpr Setting kSettings[] = {
      .print = [](const Config& config) { return std::to_string(config.numa_node); }},
     {.name = "data_dir",
      .value = "DIR",
-     .help =
-         "Reserved for the disk tier, which this version does not have: blocks live in "
-         "memory only, and setting this changes nothing but a warning.",
+     .help = "Where the disk tier keeps its database; made if missing, and this node's "
+             "alone. By default there is none: blocks live in memory only.",
      .parse = [](std::string_view text, const Machine&,
                  Config* config) { return SetPath(text, &config->data_dir); },
      .print = [](const Config& config) { return config.data_dir; }},
+    {.name = "disk",
+     .value = "SIZE",
+     .help = "Disk that the tier may use, such as 500GiB; the coldest blocks go when it "
+             "is full. By default half of what is free in data_dir at the start.",
+     .parse = SetDisk,
+     .print =
+         [](const Config& config) {
+           return config.disk_bytes == 0 ? "auto" : FormatSize(config.disk_bytes);
+         }},
+    {.name = "write_policy",
+     .value = "NAME",
+     .help = "When blocks go to disk: write_back (as they get cold, and at a stop) or "
+             "write_through (each at once). Neither makes a put wait.",
+     .parse = SetWritePolicy,
+     .print = [](const Config& config) -> std::string {
+       return config.write_policy == WritePolicy::kWriteBack ? "write_back"
+                                                             : "write_through";
+     }},
     {.name = "eviction_policy",
      .value = "NAME",
      .help =

@@ -178,8 +178,8 @@ class BlockStore::Impl final : public BlockOwner {
     const uint64_t bytes = block->allocated_bytes();
     return EvictHeld(block) ? bytes : 0;
   }
-  std::vector<Block*> Coldest(size_t blocks_max) {
-    return victims_.HoldColdest(blocks_max);
+  std::vector<ColdBlock> Coldest(size_t blocks_max) const {
+    return victims_.ListColdest(blocks_max);
   }
 
   uint64_t NextGeneration() {
@@ -403,12 +403,8 @@ uint64_t BlockStore::EvictIfIdle(BlockRef block) {
   return impl_->EvictIfIdle(std::exchange(block.block_, nullptr));
 }
 
-std::vector<BlockRef> BlockStore::Coldest(size_t blocks_max) {
-  std::vector<BlockRef> refs;
-  for (Block* block : impl_->Coldest(blocks_max)) {
-    refs.push_back(BlockRef(block, impl_.get()));
-  }
-  return refs;
+std::vector<ColdBlock> BlockStore::Coldest(size_t blocks_max) const {
+  return impl_->Coldest(blocks_max);
 }
 
 uint64_t BlockStore::NextGeneration() { return impl_->NextGeneration(); }

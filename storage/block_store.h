@@ -13,6 +13,7 @@
 #include "base/block_info.h"
 #include "storage/block.h"
 #include "storage/blocks_below.h"
+#include "storage/cold_block.h"
 #include "storage/eviction_policy.h"
 #include "storage/key_info.h"
 
@@ -107,7 +108,7 @@ class BlockStore {
   // Evicts this block, if nobody else holds it. Returns the bytes freed.
   uint64_t EvictIfIdle(BlockRef block);
   // About the `blocks_max` coldest blocks that nobody holds, coldest first.
-  std::vector<BlockRef> Coldest(size_t blocks_max);
+  std::vector<ColdBlock> Coldest(size_t blocks_max) const;
 
   // A number beyond every generation so far, and before all to come.
   uint64_t NextGeneration();

@@ -21,12 +21,13 @@ Demoter::Demoter(const Options& options, BlockStore* memory, TierMask* mask,
            options.high_watermark <= 1);
 }
 
-bool Demoter::IsStored(const BlockRef& block) const {
-  return mask_->FindGeneration(block.key()) == block.generation();
+bool Demoter::IsStored(std::string_view key, uint64_t generation) const {
+  return mask_->FindGeneration(key) == generation;
 }
 
-bool Demoter::IsUnsaved(const BlockRef& block) const {
-  return block.size_bytes() <= mask_->capacity_bytes() && !IsStored(block);
+bool Demoter::IsUnsaved(const ColdBlock& block) const {
+  return block.size_bytes <= mask_->capacity_bytes() &&
+         !IsStored(block.key, block.generation);
 }
 
 void Demoter::Step() {
@@ -43,12 +44,16 @@ void Demoter::Step() {
     return;
   }
   uint64_t freed = 0;
-  for (BlockRef& block : memory_->Coldest(kDemotionScanBlocks)) {
-    if (IsStored(block)) {
-      if (freed < target) freed += memory_->EvictIfIdle(std::move(block));
-    } else if (saving && IsUnsaved(block)) {
-      saving = writer_->MayDemote(block.size_bytes());
-      if (saving) writer_->Demote(std::move(block));
+  for (const ColdBlock& cold : memory_->Coldest(kDemotionScanBlocks)) {
+    const bool stored = IsStored(cold.key, cold.generation);
+    if (stored ? freed >= target : !saving || !IsUnsaved(cold)) continue;
+    absl::StatusOr<BlockRef> block = memory_->Peek(cold.key);
+    if (!block.ok() || block->generation() != cold.generation) continue;
+    if (stored) {
+      freed += memory_->EvictIfIdle(*std::move(block));
+    } else {
+      saving = writer_->MayDemote(cold.size_bytes);
+      if (saving) writer_->Demote(*std::move(block));
     }
   }
 }
@@ -58,7 +63,8 @@ bool Demoter::SaveStep() {
     const std::vector<KeyInfo> page = memory_->List("", saved_up_to_, kMaxListPageSize);
     for (const KeyInfo& info : page) {
       absl::StatusOr<BlockRef> block = memory_->Peek(info.key);
-      const bool unsaved = block.ok() && IsUnsaved(*block);
+      const bool unsaved =
+          block.ok() && IsUnsaved({info.key, block->generation(), block->size_bytes()});
       if (unsaved && !writer_->MayDemote(block->size_bytes())) return false;
       if (unsaved) writer_->Demote(*std::move(block));
       saved_up_to_ = info.key;

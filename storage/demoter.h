@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "storage/block_store.h"
+#include "storage/cold_block.h"
 #include "storage/tier_health.h"
 #include "storage/tier_mask.h"
 #include "storage/tier_writer.h"
@@ -42,9 +44,9 @@ class Demoter {
   bool SaveStep();
 
  private:
-  bool IsStored(const BlockRef& block) const;
-  // And could be.
-  bool IsUnsaved(const BlockRef& block) const;
+  bool IsStored(std::string_view key, uint64_t generation) const;
+  // The tier does not have it and would take it.
+  bool IsUnsaved(const ColdBlock& block) const;
 
   const Options options_;
   BlockStore* const memory_;

@@ -48,7 +48,22 @@ bool Promoter::Await(std::string_view key, Landed landed) {
   return true;
 }
 
-void Promoter::Step() { Pump(); }
+void Promoter::Step() {
+  Trim();
+  Pump();
+}
+
+void Promoter::Trim() {
+  const Instant now = world_.clock->Now();
+  std::vector<BlockRef> released;  // Let go of without the lock.
+  MutexLock lock(&mu_);
+  while (!held_.empty() &&
+         (held_.front().until <= now || held_bytes_ > world_.queue_bytes_max)) {
+    held_bytes_ -= held_.front().block.size_bytes();
+    released.push_back(std::move(held_.front().block));
+    held_.pop_front();
+  }
+}
 
 void Promoter::Pump() {
   while (true) {
@@ -128,9 +143,14 @@ void Promoter::Publish(Copy* copy) {
 
 void Promoter::Finish(std::span<Copy> copies) {
   std::vector<std::vector<Landed>> landed;
+  const Instant until = world_.clock->Now() + kPromotionHold;
   {
     MutexLock lock(&mu_);
     for (Copy& copy : copies) {
+      if (!copy.ref.empty()) {
+        held_bytes_ += copy.ref.size_bytes();
+        held_.push_back({copy.ref.Share(), until});
+      }
       const auto job = jobs_.find(copy.key);
       landed.push_back(std::move(job->second.landed));
       jobs_.erase(job);
@@ -143,6 +163,7 @@ void Promoter::Finish(std::span<Copy> copies) {
     const BlockRef* const ref = copies[i].ref.empty() ? nullptr : &copies[i].ref;
     for (Landed& one : landed[i]) std::move(one)(ref);
   }
+  Trim();
 }
 
 void Promoter::CountLocked(const Copy& copy) {

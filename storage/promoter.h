@@ -24,10 +24,11 @@ namespace kvasir {
 // Copies blocks from the tier into memory, in batches on an executor. However many ask
 // for a key, it is read once. A copy is published only if its generation is still what
 // the tier has and memory has none, so a promotion loses every race; the reader then
-// finds the newer block, or a miss.
+// finds the newer block, or a miss. What has landed is held for kPromotionHold.
 //
 // Threads: every method from any thread.
-// Bounds:  kTierQueueBlocksMax keys and the given bytes, queued and under way; two
+// Bounds:  kTierQueueBlocksMax keys and the given bytes, queued and under way, and as
+//          many bytes again of what has landed, of which the oldest are let go; two
 //          batches at once; kMaxWaitersPerKey callbacks a key. Beyond them: a miss.
 class Promoter {
  public:
@@ -62,11 +63,15 @@ class Promoter {
   // or too many wait for it.
   bool Await(std::string_view key, Landed landed) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Goes on where the executor was full.
+  // Goes on where the executor was full, and lets go of what has been held long enough.
   void Step() ABSL_LOCKS_EXCLUDED(mu_);
   Stats stats() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  struct Held {
+    BlockRef block;
+    Instant until;
+  };
   struct Job {
     TierBlock block;
     std::vector<Landed> landed;
@@ -87,6 +92,8 @@ class Promoter {
   void LoadAll(std::span<Copy> copies);
   void Publish(Copy* copy);
   void Finish(std::span<Copy> copies) ABSL_LOCKS_EXCLUDED(mu_);
+  // Lets go of what is over its time or over the bounds.
+  void Trim() ABSL_LOCKS_EXCLUDED(mu_);
   void CountLocked(const Copy& copy) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const World world_;
@@ -94,6 +101,8 @@ class Promoter {
   int running_ ABSL_GUARDED_BY(mu_) = 0;
   absl::flat_hash_map<std::string, Job> jobs_ ABSL_GUARDED_BY(mu_);
   std::deque<std::string> queue_ ABSL_GUARDED_BY(mu_);  // jobs that no batch has taken
+  std::deque<Held> held_ ABSL_GUARDED_BY(mu_);  // oldest first
+  uint64_t held_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   Stats stats_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -106,19 +106,20 @@ void TierWriter::Pump(size_t index) {
 }
 
 void TierWriter::Run(size_t index) {
-  std::vector<Item> items = Take(&queues_[index]);
+  std::vector<Item> items = Take(index);
   StoreAll(items);
-  Finish(&queues_[index], std::move(items));
+  Finish(index, std::move(items));
   Pump(index);
 }
 
-std::vector<TierWriter::Item> TierWriter::Take(Queue* queue) {
+std::vector<TierWriter::Item> TierWriter::Take(size_t index) {
   std::vector<Item> items;
   const uint64_t capacity_bytes = world_.mask->capacity_bytes();
   // A quarter: a batch must not push out what the last ones have brought.
   const uint64_t bytes_max = std::min(kTierBatchBytes, capacity_bytes / 4);
   uint64_t bytes = 0;
   MutexLock lock(&mu_);
+  Queue* const queue = &queues_[index];
   while (!queue->items.empty() && items.size() < kTierBatchBlocks) {
     Item& next = queue->items.front();
     bytes += next.block.size_bytes();
@@ -161,9 +162,10 @@ void TierWriter::StoreAll(std::span<Item> items) {
   for (Item* item : stored) item->status = status;
 }
 
-void TierWriter::Finish(Queue* queue, std::vector<Item> items) {
+void TierWriter::Finish(size_t index, std::vector<Item> items) {
   {
     MutexLock lock(&mu_);
+    Queue* const queue = &queues_[index];
     for (const Item& item : items) {
       const auto storing = storing_.find(ToAbsl(item.block.key()));
       if (--storing->second == 0) storing_.erase(storing);

@@ -93,9 +93,9 @@ class TierWriter {
   void EnqueueLocked(Queue* queue, Item item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Pump(size_t queue) ABSL_LOCKS_EXCLUDED(mu_);
   void Run(size_t queue) ABSL_LOCKS_EXCLUDED(mu_);
-  std::vector<Item> Take(Queue* queue) ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<Item> Take(size_t queue) ABSL_LOCKS_EXCLUDED(mu_);
   void StoreAll(std::span<Item> items) ABSL_LOCKS_EXCLUDED(mu_);
-  void Finish(Queue* queue, std::vector<Item> items) ABSL_LOCKS_EXCLUDED(mu_);
+  void Finish(size_t queue, std::vector<Item> items) ABSL_LOCKS_EXCLUDED(mu_);
 
   const World world_;
   mutable absl::Mutex mu_;

@@ -77,6 +77,18 @@ std::vector<Block*> VictimQueue::HoldColdest(size_t blocks_max) {
   return held;
 }
 
+std::vector<ColdBlock> VictimQueue::ListColdest(size_t blocks_max) const {
+  std::vector<ColdBlock> listed;
+  listed.reserve(blocks_max);
+  absl::MutexLock lock(&mu_);
+  order_->VisitColdest(blocks_max, [&listed](Block* block) {
+    // What is in the order stays until it is retired, which takes the lock.
+    if (!block->IsIdle(/*mine=*/0)) return;
+    listed.push_back({std::string(block->key()), block->generation(), block->size_bytes()});
+  });
+  return listed;
+}
+
 uint64_t VictimQueue::memory_bytes() const {
   absl::MutexLock lock(&mu_);
   return order_->memory_bytes();

@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "storage/block_internal.h"
+#include "storage/cold_block.h"
 #include "storage/eviction_order.h"
 
 namespace kvasir {
@@ -40,6 +41,9 @@ class VictimQueue {
   // About the `blocks_max` coldest blocks that only the index holds, still in the order,
   // with a reference each for the caller.
   std::vector<Block*> HoldColdest(size_t blocks_max) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // The same without holding them: who looks at many would be in the way of Reserve.
+  std::vector<ColdBlock> ListColdest(size_t blocks_max) const ABSL_LOCKS_EXCLUDED(mu_);
 
   uint64_t memory_bytes() const ABSL_LOCKS_EXCLUDED(mu_);
 

@@ -32,6 +32,7 @@ class DataCommands {
   std::string attributes_;
   std::string transport_ = "auto";
   bool replace_ = false;
+  std::string durable_ = "none";
 };
 
 }  // namespace kvasir

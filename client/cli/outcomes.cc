@@ -15,6 +15,8 @@ std::string OutcomeText(v1::KeyOutcome outcome) {
       return "refused: it breaks a limit";
     case v1::KEY_OUTCOME_IN_PROGRESS:
       return "being written by another client";
+    case v1::KEY_OUTCOME_PENDING:
+      return "out of sight, but the disk has not confirmed it yet";
     default:
       return fmt::format("failed with outcome {}", static_cast<int>(outcome));
   }

@@ -33,7 +33,7 @@
 #include "service/kv_core.h"
 #include "service/lease_table.h"
 #include "storage/arena.h"
-#include "storage/block_store.h"
+#include "storage/tiered_store.h"
 #include "tests/rdma/transport_contract.h"
 #include "tests/rdma/verbs_ends.h"
 #include "tests/support/server_loops.h"
@@ -205,7 +205,7 @@ class VerbsLateWrite : public testing::Test {
   VerbsEnds ends_;
   Region* const region_ = SharedRegion();
   Arena arena_{region_};
-  BlockStore store_{&arena_, {}};
+  TieredStore store_{&arena_, {}, Clock::Real(), nullptr, nullptr};
   TokenSealer sealer_{Epoch{7}};
   LeaseTable leases_{&sealer_};
   std::unique_ptr<VerbsServer> server_;

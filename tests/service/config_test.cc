@@ -97,6 +97,7 @@ TEST_F(ConfigTest, EverySettingWorksInTheFile) {
   const absl::StatusOr<ConfigRequest> loaded = LoadFile(
       "listen: 127.0.0.1:1\ndata_listen: '[::1]:2'\nhttp_listen: localhost:3\n"
       "insecure: true\nmemory: 50%\nnuma_node: 1\ndata_dir: /d\neviction_policy: lru\n"
+      "disk: 5GiB\nwrite_policy: write_through\n"
       "transport: tcp\ndata_loops: 2\nshm_dir: /s\nnode_name: n\nlease_ttl: 1500ms\n"
       "session_silence: 10s\nready_file: /r\nlog_level: debug\n");
   ASSERT_TRUE(loaded.ok()) << loaded.status();
@@ -106,6 +107,9 @@ TEST_F(ConfigTest, EverySettingWorksInTheFile) {
   EXPECT_EQ(config.memory_bytes, 16 * kGiB);
   EXPECT_EQ(config.numa_node, 1);
   EXPECT_EQ(config.eviction_policy, EvictionPolicyKind::kLru);
+  EXPECT_EQ(config.data_dir, "/d");
+  EXPECT_EQ(config.disk_bytes, 5 * kGiB);
+  EXPECT_EQ(config.write_policy, WritePolicy::kWriteThrough);
   EXPECT_EQ(config.transport, TransportKind::kTcp);
   EXPECT_EQ(config.lease_ttl, milliseconds(1'500));
   EXPECT_EQ(config.log_level, LogLevel::kDebug);
@@ -252,7 +256,8 @@ TEST_F(ConfigTest, HelpNamesEverySettingWithinEightyColumns) {
   const std::string help = ConfigHelp(sources_.machine);
   for (const std::string_view name :
        {"config", "listen", "data_listen", "http_listen", "insecure", "memory",
-        "numa_node", "data_dir", "eviction_policy", "transport", "data_loops", "shm_dir",
+        "numa_node", "data_dir", "disk", "write_policy", "eviction_policy", "transport",
+        "data_loops", "shm_dir",
         "node_name", "lease_ttl", "session_silence", "ready_file", "log_level"}) {
     EXPECT_THAT(help, HasSubstr("  --" + std::string(name)));
   }

@@ -15,7 +15,7 @@ NodeStats SomeStats(const RequestMetrics* requests) {
   NodeStats stats{.version = "9.9.9", .uptime = std::chrono::milliseconds(1'500)};
   stats.arena = {
       .capacity_bytes = 1000, .allocated_bytes = 300, .largest_free_bytes = 250};
-  stats.store.blocks = 7;
+  stats.store.memory.blocks = 7;
   stats.core.pins = 11;
   stats.core.oldest_fence = std::chrono::milliseconds(2'500);
   stats.core.commit_checksum_failures = 13;

@@ -13,18 +13,18 @@ using State = PutOps::State;
 TEST(PutOps, ANewOpIsUnknown) {
   const PutOps ops;
   EXPECT_TRUE(ops.Find(1).empty());
-  EXPECT_EQ(ops.StateOf(1, LeaseId{1}), std::nullopt);
+  EXPECT_FALSE(ops.FindLease(1, LeaseId{1}).has_value());
 }
 
 TEST(PutOps, WhatBecameOfEachLeaseIsRemembered) {
   PutOps ops;
   ops.Grant(1, std::vector<Put>{{100, LeaseId{5}, LaneId{1}}, {200, LeaseId{6}, LaneId{1}}});
-  ops.Settle(1, LeaseId{5}, State::kCommitted);
-  ops.Settle(1, LeaseId{9}, State::kExists);
-  ops.Settle(2, LeaseId{6}, State::kExists);
-  EXPECT_EQ(ops.StateOf(1, LeaseId{5}), State::kCommitted);
-  EXPECT_EQ(ops.StateOf(1, LeaseId{6}), State::kOpen);
-  EXPECT_EQ(ops.StateOf(1, LeaseId{9}), std::nullopt);
+  ops.Settle(1, {.lease = LeaseId{5}, .state = State::kCommitted});
+  ops.Settle(1, {.lease = LeaseId{9}, .state = State::kExists});
+  ops.Settle(2, {.lease = LeaseId{6}, .state = State::kExists});
+  EXPECT_EQ(ops.FindLease(1, LeaseId{5})->state, State::kCommitted);
+  EXPECT_EQ(ops.FindLease(1, LeaseId{6})->state, State::kOpen);
+  EXPECT_FALSE(ops.FindLease(1, LeaseId{9}).has_value());
   EXPECT_EQ(ops.Find(1).at(100).state, State::kCommitted);
   EXPECT_EQ(ops.Find(1).at(200).lease, LeaseId{6});
 }
@@ -34,7 +34,7 @@ TEST(PutOps, TheLatestGrantOfAKeyCountsInWhateverOrderTheyAreToldOf) {
   ops.Grant(1, std::vector<Put>{{100, LeaseId{9}, LaneId{2}}});
   ops.Grant(1, std::vector<Put>{{100, LeaseId{5}, LaneId{1}}});
   EXPECT_EQ(ops.Find(1).at(100).lease, LeaseId{9});
-  EXPECT_EQ(ops.StateOf(1, LeaseId{5}), State::kOpen);
+  EXPECT_EQ(ops.FindLease(1, LeaseId{5})->state, State::kOpen);
 }
 
 TEST(PutOps, TheOldestOpsAreForgotten) {

@@ -8,8 +8,7 @@ namespace kvasir::sim {
 
 Server::Boot::Boot(const World& world, uint64_t number)
     : arena(world.region),
-      store(&arena, {}),
-      evictor(&store, {}),
+      store(&arena, {}, world.process, nullptr, nullptr),
       sealer(Epoch{number * 0x9e3779b97f4a7c15u}),
       leases(&sealer),
       transport(world.fabric->NewServer(&leases)),
@@ -43,14 +42,14 @@ void Server::Step(uint64_t boot) {
   const bool runs = world_.process->runs_from() <= world_.scheduler->Now();
   if (runs) {
     boot_->core.Step();
-    if (world_.dice->Chance(200'000)) boot_->evictor.Step();
+    if (world_.dice->Chance(200'000)) boot_->store.Step();
   }
   world_.scheduler->After(world_.weather->reaper_interval, [this, boot] { Step(boot); });
 }
 
 std::string Server::Leftovers() const {
   const KvCore::Stats held = boot_->core.stats();
-  const BlockStore::Stats stored = boot_->store.stats();
+  const BlockStore::Stats stored = boot_->store.stats().memory;
   const Arena::Usage usage = boot_->arena.usage();
   const uint64_t free_bytes = usage.capacity_bytes - usage.allocated_bytes;
   const bool clean = held.sessions == 0 && held.lanes == 0 && held.read_leases == 0 &&

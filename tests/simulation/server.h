@@ -15,7 +15,7 @@
 #include "service/lease_table.h"
 #include "storage/arena.h"
 #include "storage/block_store.h"
-#include "storage/evictor.h"
+#include "storage/tiered_store.h"
 #include "tests/simulation/fabric.h"
 #include "tests/simulation/oracle.h"
 #include "tests/simulation/scheduler.h"
@@ -51,7 +51,7 @@ class Server {
   uint64_t boot() const { return boots_; }
   // REQUIRES: up().
   KvCore* core() { return &boot_->core; }
-  BlockStore* store() { return &boot_->store; }
+  TieredStore* store() { return &boot_->store; }
   const Process& process() const { return *world_.process; }
 
   // What is held of the arena and why, for people; empty if nothing is but published
@@ -63,8 +63,7 @@ class Server {
   struct Boot {
     Boot(const World& world, uint64_t number);
     Arena arena;
-    BlockStore store;
-    Evictor evictor;
+    TieredStore store;
     TokenSealer sealer;
     LeaseTable leases;
     std::unique_ptr<ServerTransport> transport;

@@ -11,10 +11,11 @@ namespace kvasir {
 CoreHarness::CoreHarness(const Options& options)
     : region(*Region::Map({.id = RegionId(1), .size_bytes = options.arena_bytes})),
       arena(region.get()),
-      store(&arena, {}),
+      tiered(&arena, {}, &clock, &tier_writes, &tier_reads),
+      store(*tiered.memory()),
       sealer(options.core.epoch),
       leases(&sealer),
-      core(options.core, &clock, &store, &leases, {&shm, &tcp}) {}
+      core(options.core, &clock, &tiered, &leases, {&shm, &tcp}) {}
 
 SessionId CoreHarness::MustOpenSession(std::string_view name) {
   v1::OpenSessionRequest request;

@@ -16,8 +16,10 @@
 #include "service/lease_table.h"
 #include "storage/arena.h"
 #include "storage/block_store.h"
+#include "storage/tiered_store.h"
 #include "tests/support/fake_transport.h"
 #include "tests/support/manual_clock.h"
+#include "tests/support/manual_executor.h"
 
 namespace kvasir {
 
@@ -66,7 +68,9 @@ struct CoreHarness {
   ManualClock clock;
   std::unique_ptr<Region> region;
   Arena arena;
-  BlockStore store;
+  ManualExecutor tier_writes, tier_reads;
+  TieredStore tiered;
+  BlockStore& store;  // its memory
   TokenSealer sealer;
   LeaseTable leases;
   FakeTransport tcp{TransportKind::kTcp};
