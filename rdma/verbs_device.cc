@@ -135,20 +135,20 @@ absl::Status VerbsDevice::ChoosePort(const VerbsDeviceOptions& options) {
 
 absl::Status VerbsDevice::ChooseAddress(const VerbsDeviceOptions& options,
                                         const ibv_port_attr& port) {
-  address_.mtu_bytes = std::min(MtuBytes(port.active_mtu), options.mtu_bytes_max);
-  const uint32_t mtu = address_.mtu_bytes;
+  const uint32_t mtu = options.mtu_bytes_max;
   if (mtu < 256 || (mtu & (mtu - 1)) != 0) {
     return Fault(fmt::format("cannot use packets of {} bytes: 256, 512, 1024, 2048 and "
                              "4096 are possible",
                              mtu));
   }
+  address_.mtu_bytes = std::min(MtuBytes(port.active_mtu), mtu);
   if (port.link_layer != IBV_LINK_LAYER_INFINIBAND) return ChooseGidRow(options, port);
   if (port.lid == 0) {
     return Fault(fmt::format("port {} has no LID: is a subnet manager running?", port_));
   }
   address_.lid = port.lid;
   description_ = fmt::format("{} port {}, InfiniBand LID {}, MTU {}", name_, port_,
-                             address_.lid, mtu);
+                             address_.lid, address_.mtu_bytes);
   return absl::OkStatus();
 }
 

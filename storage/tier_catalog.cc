@@ -1,7 +1,6 @@
 #include "storage/tier_catalog.h"
 
 #include <algorithm>
-#include <cstring>
 #include <new>
 #include <string>
 #include <utility>
@@ -27,8 +26,8 @@ struct TierCatalog::Entry {
     auto* const entry = new (memory) Entry;
     entry->key_bytes = static_cast<uint16_t>(key.size());
     entry->attributes_bytes = static_cast<uint16_t>(attributes.size());
-    std::memcpy(entry->text(), key.data(), key.size());
-    std::memcpy(entry->text() + key.size(), attributes.data(), attributes.size());
+    key.copy(entry->text(), key.size());
+    attributes.copy(entry->text() + key.size(), attributes.size());
     return entry;
   }
   static void Delete(Entry* entry) {

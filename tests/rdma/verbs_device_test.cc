@@ -50,8 +50,10 @@ TEST(VerbsDevice, WhatADeviceCannotDoNamesIt) {
   if (!HasDevices()) GTEST_SKIP() << "no RDMA device";
   const std::string name = (*OpenVerbsRails({}))[0]->name();
   for (const VerbsDeviceOptions& bad :
-       {VerbsDeviceOptions{.port = 200}, VerbsDeviceOptions{.gid_index = 200},
-        VerbsDeviceOptions{.mtu_bytes_max = 100}, VerbsDeviceOptions{.mtu_bytes_max = 3000}}) {
+       {VerbsDeviceOptions{.devices = {name}, .port = 200},
+        VerbsDeviceOptions{.devices = {name}, .gid_index = 200},
+        VerbsDeviceOptions{.devices = {name}, .mtu_bytes_max = 100},
+        VerbsDeviceOptions{.devices = {name}, .mtu_bytes_max = 3000}}) {
     const absl::Status status = OpenVerbsRails(bad).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_TRUE(Says(status, name)) << status;

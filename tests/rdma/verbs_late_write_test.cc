@@ -215,6 +215,26 @@ class VerbsLateWrite : public testing::Test {
   std::unique_ptr<Writer> bystander_;
 };
 
+// What a story leaves behind without the fence. On a busy machine the writer's NIC may give
+// up before its bytes are late, which shows nothing: then the story is told again.
+template <typename Story>
+uint64_t LateBytesWithoutTheFence() {
+  struct Told : Story {
+    void TestBody() override {}
+    uint64_t Tell() {
+      this->SetUp();
+      rules::kFence = false;
+      const uint64_t late = this->Run();
+      this->TearDown();
+      return late;
+    }
+  };
+  constexpr int kTellingsMax = 12;
+  uint64_t late = 0;
+  for (int n = 0; n < kTellingsMax && late == 0; ++n) late = Told().Tell();
+  return late;
+}
+
 // A grant expires while its WRITEs are on a slow wire, and the client goes on. With the
 // rule, the loop that fences is let go once it is seen that nothing is freed without it.
 class AGrantThatExpires : public VerbsLateWrite {
@@ -250,8 +270,7 @@ class AGrantThatExpires : public VerbsLateWrite {
 TEST_F(AGrantThatExpires, LeavesNoByteInReusedMemory) { EXPECT_EQ(Run(), 0u); }
 
 TEST_F(AGrantThatExpires, LeavesSomeWithoutTheFence) {
-  rules::kFence = false;
-  EXPECT_GT(Run(), 0u);
+  EXPECT_GT(LateBytesWithoutTheFence<AGrantThatExpires>(), 0u);
 }
 
 // The same with a wire that is cut while the block is on it, and healed after the memory
@@ -287,8 +306,7 @@ class APartitionThatHeals : public VerbsLateWrite {
 TEST_F(APartitionThatHeals, LeavesNoByteInReusedMemory) { EXPECT_EQ(Run(), 0u); }
 
 TEST_F(APartitionThatHeals, LeavesSomeWithoutTheFence) {
-  rules::kFence = false;
-  EXPECT_GT(Run(), 0u);
+  EXPECT_GT(LateBytesWithoutTheFence<APartitionThatHeals>(), 0u);
 }
 
 // ---- A client that is killed
@@ -394,8 +412,7 @@ class AKilledWriter : public VerbsLateWrite {
 TEST_F(AKilledWriter, LeavesNoByteInReusedMemory) { EXPECT_EQ(Run(), 0u); }
 
 TEST_F(AKilledWriter, LeavesSomeWithoutTheFence) {
-  rules::kFence = false;
-  EXPECT_GT(Run(), 0u);
+  EXPECT_GT(LateBytesWithoutTheFence<AKilledWriter>(), 0u);
 }
 
 }  // namespace

@@ -138,7 +138,8 @@ TEST(DiskFormat, SegmentsAndTheirPartsSortInOrder) {
 }
 
 TEST(DiskFormat, MetadataKeysComeBack) {
-  const auto tombstone = DecodeTombstoneKey(TombstoneKey({.mark = 300, .key = "k"}));
+  const std::string meta_key = TombstoneKey({.mark = 300, .key = "k"});
+  const auto tombstone = DecodeTombstoneKey(meta_key);  // Refers to it.
   ASSERT_TRUE(tombstone.has_value());
   EXPECT_EQ(tombstone->mark, 300u);
   EXPECT_EQ(tombstone->key, "k");
