@@ -1,6 +1,6 @@
 """The only place that names where external code comes from.
 
-Libraries are Debian 12 packages (tools/install_deps lists them with their
+Libraries are Debian 12 packages (tools/lib.sh lists them with their
 versions); //third_party names each as one cc_library.
 """
 
