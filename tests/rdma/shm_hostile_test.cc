@@ -139,6 +139,16 @@ class ShmHostileTest : public testing::Test {
     Settle();
     return status;
   }
+  // Why this process cannot play another user's; empty if it can.
+  std::string WhyNoOtherUser() {
+    if (geteuid() != 0) return "only root can become another user";
+    const int status = InChild([&] {
+      if (setgid(kNobody) != 0 || setuid(kNobody) != 0) return 1;
+      return access(directory_.parent().c_str(), X_OK) == 0 ? 0 : 2;
+    });
+    if (WEXITSTATUS(status) == 0) return "";
+    return "no other user gets to " + directory_.parent() + " here: is / closed to them?";
+  }
 
   FakeGate gate_{4 * kMiB};
   ManualClock clock_;
@@ -339,14 +349,14 @@ int ConnectAs(uid_t uid, const ShmOffer& offer) {
 }
 
 TEST_F(ShmHostileTest, AnotherUserCannotEvenReachTheSocket) {
-  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  if (const std::string why = WhyNoOtherUser(); !why.empty()) GTEST_SKIP() << why;
   const ShmOffer offer = Offer();
   const int status = InChild([&] { return ConnectAs(kNobody, offer); });
   EXPECT_EQ(WEXITSTATUS(status), 10);
 }
 
 TEST_F(ShmHostileTest, OfOtherUsersOnlyThoseAllowedAreWelcome) {
-  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  if (const std::string why = WhyNoOtherUser(); !why.empty()) GTEST_SKIP() << why;
   Restart({12345});
   const ShmOffer offer = Offer();
   EXPECT_EQ(WEXITSTATUS(InChild([&] { return ConnectAs(kNobody, offer); })), 11);
