@@ -1,6 +1,7 @@
 #include "storage/tier_mask.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -32,11 +33,18 @@ std::vector<Tier::Listed> TierMask::List(std::string_view prefix, std::string_vi
                                          size_t limit) const {
   const Tier* const tier = this->tier();
   if (tier == nullptr) return {};
-  std::vector<Tier::Listed> listed = tier->List(prefix, after, limit);
-  std::erase_if(listed, [this](const Tier::Listed& one) {
-    return IsHidden(one.key, one.block.generation);
-  });
-  return listed;
+  std::vector<Tier::Listed> shown;
+  std::string from(after);
+  while (true) {
+    const size_t asked = limit - shown.size();
+    std::vector<Tier::Listed> page = tier->List(prefix, from, asked);
+    const bool last = page.size() < asked;
+    if (!page.empty()) from = page.back().key;
+    for (Tier::Listed& one : page) {
+      if (!IsHidden(one.key, one.block.generation)) shown.push_back(std::move(one));
+    }
+    if (last || shown.size() == limit) return shown;
+  }
 }
 
 bool TierMask::IsHidden(std::string_view key, uint64_t generation) const {

@@ -35,7 +35,7 @@ class TierMask final : public BlocksBelow {
   bool exists() const override { return tier() != nullptr; }
   std::optional<uint64_t> FindGeneration(std::string_view key) const override;
   std::optional<TierBlock> Find(std::string_view key) const ABSL_LOCKS_EXCLUDED(mu_);
-  // As Tier::List, but at most `limit` before what is hidden is left out.
+  // As Tier::List, of what is not hidden.
   std::vector<Tier::Listed> List(std::string_view prefix, std::string_view after,
                                  size_t limit) const;
 

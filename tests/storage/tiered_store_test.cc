@@ -379,5 +379,16 @@ TEST_F(TieredStoreTest, ListMergesBothPlaces) {
   EXPECT_EQ(store_->Stat("e").status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(TieredStoreTest, ListPassesOverWhatIsHiddenAndNothingElse) {
+  for (const char* key : {"a", "b", "c", "e"}) PutBelow(key, 1);
+  ASSERT_TRUE(Put("f", 1).ok());
+  // Their deletions have not reached the disk yet.
+  EXPECT_EQ(store_->Remove("a"), TieredStore::Removed::kPending);
+  EXPECT_EQ(store_->Remove("b"), TieredStore::Removed::kPending);
+  std::string listed;
+  for (const KeyInfo& info : store_->List("", "", 2)) listed += info.key + " ";
+  EXPECT_EQ(listed, "c e ");
+}
+
 }  // namespace
 }  // namespace kvasir
