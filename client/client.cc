@@ -340,6 +340,7 @@ LookupResult ClientImpl::Lookup(std::span<const std::string_view> keys,
   LookupResult found;
   if (!call.pin_owner.empty() && !CheckPin(call.pin_owner, call.pin_ttl).ok()) {
     found.present.assign(keys.size(), false);
+    found.on_disk = found.present;
     return found;
   }
   // No node knows the prefix of a batch that is spread over several: each pins all of its
@@ -354,8 +355,10 @@ LookupResult ClientImpl::Lookup(std::span<const std::string_view> keys,
        });
   found.pinned_count = pinned_count;
   found.present.reserve(keys.size());
+  found.on_disk.reserve(keys.size());
   for (const KeyResult& result : results) {
     found.present.push_back(result.outcome == Outcome::kOk);
+    found.on_disk.push_back(result.on_disk);
   }
   while (found.prefix_count < keys.size() && found.present[found.prefix_count]) {
     ++found.prefix_count;

@@ -366,6 +366,7 @@ size_t NodeClient::Lookup(std::span<const std::string_view> keys,
       for (size_t i = 0; i < count; ++i) {
         part[i].outcome =
             residency[i] >= v1::RESIDENCY_MEMORY ? Outcome::kOk : Outcome::kAbsent;
+        part[i].on_disk = residency[i] == v1::RESIDENCY_DISK;
       }
       pinned_count += (*response)->pinned_count();
       // A prefix that is broken here goes on in no later part.

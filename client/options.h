@@ -54,6 +54,7 @@ struct LookupOptions {
 
 struct LookupResult {
   std::vector<bool> present;  // aligned with the keys
+  std::vector<bool> on_disk;  // aligned too: hits that only the node's disk has
   size_t prefix_count = 0;    // hits before the first miss
   size_t pinned_count = 0;
 };

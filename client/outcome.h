@@ -30,6 +30,7 @@ struct KeyResult {
   Outcome outcome = Outcome::kOther;
   uint64_t size_bytes = 0;  // of a block that was moved
   std::string detail;       // for people; often empty
+  bool on_disk = false;     // lookup: a hit that is not in memory
 };
 
 // What a node's answer about one key means.

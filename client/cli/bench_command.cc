@@ -56,6 +56,7 @@ BenchCommand::BenchCommand(CLI::App* app, Invocation* invocation)
       ->check(CLI::Range(size_t{1}, kMaxWorkers))
       ->capture_default_str();
   AddTransportOption(bench, &transport_);
+  AddDurableOption(bench, &durable_);
   bench->add_flag("--verify,!--no_verify", verify_, "Compare every byte that comes back");
   bench->callback([this] { invocation_->Run([this] { return Bench(); }); });
 }
@@ -70,6 +71,7 @@ absl::StatusOr<ExitCode> BenchCommand::Bench() {
       .keys = keys_,
       .concurrency = concurrency_,
       .phase = std::chrono::nanoseconds(std::llround(seconds_ * 1e9)),
+      .durability = DurabilityNamed(durable_),
       .verify = verify_,
       .key_prefix = fmt::format("bench/{:016x}/", SecureRandom64()),
       .interrupted = invocation_->env.interrupted};
@@ -105,8 +107,8 @@ absl::StatusOr<ExitCode> BenchCommand::Bench() {
       [&]() -> Json {
         return {{"server", invocation_->server}, {"transport", transport},
                 {"block_bytes", *block_bytes},   {"keys", keys_},
-                {"concurrency", concurrency_},   {"put", PhaseJson(report->put)},
-                {"get", PhaseJson(report->get)}};
+                {"concurrency", concurrency_},   {"durable", durable_},
+                {"put", PhaseJson(report->put)}, {"get", PhaseJson(report->get)}};
       });
   for (const LoadPhase* phase : {&report->put, &report->get}) {
     if (phase->failures > 0) {

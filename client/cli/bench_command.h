@@ -24,6 +24,7 @@ class BenchCommand {
   Invocation* const invocation_;
   std::string block_bytes_text_ = "1MiB";
   std::string transport_ = "auto";
+  std::string durable_ = "none";
   size_t keys_ = 64;
   double seconds_ = 3;
   size_t concurrency_ = 1;

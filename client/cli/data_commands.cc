@@ -21,12 +21,6 @@
 namespace kvasir {
 namespace {
 
-// REQUIRES: none, process or power.
-Durability DurabilityNamed(std::string_view name) {
-  if (name == "process") return Durability::kProcess;
-  return name == "power" ? Durability::kPower : Durability::kNone;
-}
-
 // Takes whatever size the block has.
 class StringSink final : public Sink {
  public:
@@ -94,9 +88,7 @@ DataCommands::DataCommands(CLI::App* app, Invocation* invocation)
   put->add_option("file", file_, "File to read; - is standard input")
       ->capture_default_str();
   put->add_flag("--replace", replace_, "Also if the key is stored already");
-  put->add_option("--durable", durable_,
-                  "What the block is to survive: none, process (kill -9) or power")
-      ->check(CLI::IsMember({"none", "process", "power"}));
+  AddDurableOption(put, &durable_);
   put->add_option("--attributes", attributes_, "Goes with the block; \\xNN is a byte");
   AddTransportOption(put, &transport_);
   put->callback([this] { invocation_->Run([this] { return Put(); }); });

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "client/cli/arguments.h"
 #include "kvasir/v1/admin.pb.h"
 
@@ -107,6 +108,21 @@ void AddTransportOption(CLI::App* command, std::string* transport) {
   command->add_option("--transport", *transport, "How bytes move")
       ->check(CLI::IsMember({"auto", "rdma", "shm", "tcp"}))
       ->capture_default_str();
+}
+
+void AddDurableOption(CLI::App* command, std::string* durable) {
+  command
+      ->add_option("--durable", *durable,
+                   "What a put is to survive: none, process (kill -9) or power")
+      ->check(CLI::IsMember({"none", "process", "power"}))
+      ->capture_default_str();
+}
+
+Durability DurabilityNamed(std::string_view name) {
+  if (name == "none") return Durability::kNone;
+  if (name == "process") return Durability::kProcess;
+  KV_CHECK(name == "power");
+  return Durability::kPower;
 }
 
 }  // namespace kvasir

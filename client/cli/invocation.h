@@ -7,8 +7,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
+#include "base/durability.h"
 #include "client/cli/environment.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/output.h"
@@ -57,6 +59,10 @@ class Invocation {
 std::string TransportsUsed(const Client& client);
 // Declares --transport with its choices.
 void AddTransportOption(CLI::App* command, std::string* transport);
+// Declares --durable: what the blocks that the command puts are to survive.
+void AddDurableOption(CLI::App* command, std::string* durable);
+// REQUIRES: one of the choices of --durable.
+Durability DurabilityNamed(std::string_view name);
 
 }  // namespace kvasir
 

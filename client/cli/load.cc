@@ -39,7 +39,8 @@ class Load::Worker {
   }
   // Replacing keeps the memory in use the same, however long it goes on.
   std::vector<absl::Status> Put() {
-    return load_->client_->Put(puts_, {.replace = true});
+    return load_->client_->Put(
+        puts_, {.replace = true, .durability = load_->options_.durability});
   }
   std::vector<absl::Status> Get() { return load_->client_->Get(gets_, GetOptions()); }
   size_t Mismatches(std::span<const absl::Status> statuses) {

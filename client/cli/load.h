@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
+#include "base/durability.h"
 #include "client/cli/buffer.h"
 #include "client/cli/latency.h"
 #include "client/cli/progress.h"
@@ -27,6 +28,7 @@ struct LoadOptions {
   size_t keys = 0;                    // blocks a batch
   size_t concurrency = 1;             // batches at a time
   std::chrono::nanoseconds phase{0};  // of puts, and again of gets
+  Durability durability = Durability::kNone;  // of every put
   bool verify = true;                 // compare what gets bring; not in the measured time
   std::string key_prefix;
   const std::atomic<bool>* interrupted = nullptr;

@@ -56,6 +56,7 @@ ReplayCommand::ReplayCommand(CLI::App* app, Invocation* invocation)
       "--name", name_,
       "Begins the keys; the same name finds the same blocks (default: random)");
   replay->add_flag("--keep", keep_, "Leave the blocks in the node");
+  AddDurableOption(replay, &durable_);
   replay->footer(DescribeModelPresets());
   replay->callback([this] { invocation_->Run([this] { return Replay(); }); });
 }
@@ -71,6 +72,7 @@ absl::StatusOr<ReplayOptions> ReplayCommand::ParseOptions() const {
   options.batch_bytes = *batch_bytes;
   options.concurrency = concurrency_;
   options.speedup = speedup_;
+  options.durability = DurabilityNamed(durable_);
   if (!run_for_text_.empty()) {
     const auto run_for = ParseDuration(run_for_text_ + "s");
     if (!run_for.ok()) return run_for.status();
@@ -142,7 +144,8 @@ absl::StatusOr<ExitCode> ReplayCommand::Replay() {
   }
   const ReplaySetting setting = {.trace = trace_file_,
                                  .server = invocation_->server,
-                                 .transport = TransportsUsed(**client)};
+                                 .transport = TransportsUsed(**client),
+                                 .durable = durable_};
   if (!keep_) invocation_->RemovePrefix(options->key_prefix);
   if (!report.ok()) return report.status();
   invocation_->Print([&] { return ReplayText(*report, *options, setting); },

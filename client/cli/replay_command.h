@@ -34,6 +34,7 @@ class ReplayCommand {
   std::string model_;
   std::string kv_dtype_ = "bf16";
   std::string transport_ = "auto";
+  std::string durable_ = "none";
   std::string run_for_text_;
   std::string name_;
   size_t concurrency_ = 1;

@@ -216,7 +216,8 @@ std::vector<absl::Status> Connector::BatchedPut(std::span<const PutItem> items,
     sent.back().key = storage_keys.views()[i];
   }
   const std::vector<absl::Status> statuses =
-      client_->Put(sent, {.timeout = Soonest(call, options_.put_timeout)});
+      client_->Put(sent, {.timeout = Soonest(call, options_.put_timeout),
+                          .durability = options_.durability});
   for (const absl::Status& status : statuses) {
     ++(status.ok() ? puts_ : IsStored(status) ? puts_present_ : put_failures_);
   }

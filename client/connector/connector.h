@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/durability.h"
 #include "base/limits.h"
 #include "client/client.h"
 
@@ -56,6 +57,10 @@ struct ConnectorOptions {
   std::optional<std::chrono::milliseconds> lookup_timeout;
   std::optional<std::chrono::milliseconds> get_timeout;
   std::optional<std::chrono::milliseconds> put_timeout;
+  // What the blocks that this connector stores survive once their put is OK. Such a put
+  // waits for the node's disk: put_timeout must leave it the time. One that is stored
+  // already keeps what it was put with.
+  Durability durability = Durability::kNone;
   // How long the pins of a lookup_id last if no get consumes them.
   std::chrono::milliseconds pin_ttl{30'000};
   // A contains without a lookup_id holds its hits for this long, so that the get which

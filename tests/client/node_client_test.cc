@@ -326,6 +326,25 @@ TEST_F(NodeClientTest, LongBatchesGoInParts) {
                                  std::pair(452, "")));
 }
 
+TEST_F(NodeClientTest, LookupTellsWhichHitsOnlyTheDiskHas) {
+  Connect();
+  node_.on_response = [](v1::LaneResponse* response) {
+    if (!response->has_lookup()) return;
+    *response->mutable_lookup()->mutable_residency() = {
+        v1::RESIDENCY_MEMORY, v1::RESIDENCY_BOTH, v1::RESIDENCY_DISK, v1::RESIDENCY_ABSENT};
+  };
+  const std::vector<std::string_view> keys = {"memory", "both", "disk", "absent"};
+  std::vector<KeyResult> results(keys.size());
+  client_->Lookup(keys, {.deadline = In(1000)}, results);
+  std::vector<bool> hits, on_disk;
+  for (const KeyResult& result : results) {
+    hits.push_back(result.outcome == Outcome::kOk);
+    on_disk.push_back(result.on_disk);
+  }
+  EXPECT_THAT(hits, ElementsAre(true, true, true, false));
+  EXPECT_THAT(on_disk, ElementsAre(false, false, true, false));
+}
+
 TEST_F(NodeClientTest, ASinkOfALongBatchSeesPositionsInAllOfIt) {
   class OffsetsSink final : public Sink {
    public:

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -23,8 +24,10 @@ constexpr char kTrace[] = "tools/traces/conversations.jsonl";
 
 class CliIntegration : public ::testing::Test {
  protected:
-  void SetUp() override {
-    auto server = ServerProcess::Start();
+  void SetUp() override { StartServer({}); }
+  void StartServer(const std::vector<std::string>& flags) {
+    server_.reset();
+    auto server = ServerProcess::Start({.flags = flags});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
@@ -172,6 +175,30 @@ TEST_F(CliIntegration, ReplayOfTheTraceThatShipsHitsTheIdealOverShmAndTcp) {
   }
 }
 
+TEST_F(CliIntegration, ReplayAfterARestartHitsOnDiskAllThatItPut) {
+  const std::string data_dir = ::testing::TempDir() + "kvasir_cli_data";
+  std::filesystem::remove_all(data_dir);
+  const std::vector<std::string> flags = {"--data_dir=" + data_dir, "--disk=1GiB"};
+  std::vector<std::string> arguments = kSmallReplay;
+  arguments.insert(arguments.end(), {"--name", "restart", "--keep"});
+  StartServer(flags);
+  const json first = Json(arguments);
+  EXPECT_EQ(first["hits"], 3165);
+  server_->Signal(SIGTERM);
+  EXPECT_EQ(server_->WaitForExit().value_or(-1), 0);
+  StartServer(flags);
+  EXPECT_EQ(Json({"info"})["stats"]["tier_blocks"], 1351);
+  const json again = Json(arguments);
+  EXPECT_EQ(again["hits"], 4516) << "every block, the first of each included";
+  EXPECT_EQ(again["hits_disk"], 1351) << "each block once, and then from memory";
+  EXPECT_EQ(again["hits_memory"], 3165);
+  EXPECT_EQ(again["blocks_put"], 0);
+  EXPECT_EQ(again["bytes_verified"], uint64_t{4516} * 32768);
+  EXPECT_EQ(again["mismatches"], 0);
+  server_.reset();
+  std::filesystem::remove_all(data_dir);
+}
+
 TEST_F(CliIntegration, ReplayThroughAnEvictionStormSeesMissesAndNoWrongByte) {
   // 338 MiB through 64 MiB, four requests at a time.
   const json report =
@@ -208,6 +235,13 @@ TEST_F(CliIntegration, ANodeThatDiesUnderAReplayEndsItAsDoneInPart) {
   EXPECT_EQ(report["requests"], 400) << "the engine never waits on a dead store";
   EXPECT_GT(report["put_failures"], 0);
   EXPECT_EQ(report["mismatches"], 0);
+}
+
+TEST_F(CliIntegration, DurablePutsAreRefusedByANodeWithoutADisk) {
+  const json report = Json({"replay", kTrace, "--requests", "1", "--durable", "process"});
+  EXPECT_EQ(report["blocks_put"], 0);
+  EXPECT_GT(report["puts_refused"], 0);
+  EXPECT_EQ(report["durable"], "process");
 }
 
 TEST_F(CliIntegration, BenchMeasuresBothDirections) {

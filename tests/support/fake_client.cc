@@ -82,6 +82,11 @@ void FakeClient::FailPut(std::string_view key, absl::Status status) {
   put_faults_[std::string(key)] = std::move(status);
 }
 
+void FakeClient::MoveToDisk(std::string_view key) {
+  absl::MutexLock lock(&mu_);
+  on_disk_.emplace(key);
+}
+
 void FakeClient::SetCapacity(size_t blocks) {
   absl::MutexLock lock(&mu_);
   capacity_ = blocks;
@@ -149,6 +154,7 @@ LookupResult FakeClient::Lookup(std::span<const std::string_view> keys,
     const bool present = !unreachable() && blocks_.contains(key);
     unbroken = unbroken && present;
     result.present.push_back(present);
+    result.on_disk.push_back(present && on_disk_.contains(key));
     result.prefix_count += unbroken ? 1 : 0;
     if (!present || options.pin_owner.empty() || !(unbroken || options.pin_all)) continue;
     pins_[std::string(options.pin_owner)].insert(std::string(key));
@@ -185,6 +191,7 @@ absl::Status FakeClient::Deliver(std::string_view key, const Block& block,
     }
   }
   Scatter(bytes, into);
+  on_disk_.erase(std::string(key));
   counters_.got_bytes_shm += bytes.size();
   return absl::OkStatus();
 }
@@ -285,6 +292,7 @@ std::vector<absl::Status> FakeClient::Put(std::span<const PutItem> items,
   absl::MutexLock lock(&mu_);
   ++calls_.puts;
   calls_.put_timeout = options.timeout;
+  calls_.durability = options.durability;
   std::set<std::string_view> seen;
   std::vector<absl::Status> statuses;
   for (const PutItem& item : items) {

@@ -33,6 +33,7 @@ class FakeClient final : public Client {
     // Of the last call of each kind.
     std::optional<std::chrono::milliseconds> lookup_timeout, get_timeout, put_timeout;
     std::chrono::milliseconds pin_ttl{0};
+    Durability durability = Durability::kNone;
   };
 
   ~FakeClient() override { Close(); }
@@ -50,6 +51,8 @@ class FakeClient final : public Client {
   void PretendToGet(std::string_view key);
   // Put answers `status` for the key, or for every key if it is empty.
   void FailPut(std::string_view key, absl::Status status);
+  // Lookup finds the key on the node's disk; a get brings it to memory.
+  void MoveToDisk(std::string_view key);
   // Keeps the newest `blocks` blocks only.
   void SetCapacity(size_t blocks);
 
@@ -115,6 +118,7 @@ class FakeClient final : public Client {
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   size_t capacity_ ABSL_GUARDED_BY(mu_) = SIZE_MAX;
   std::map<std::string, Block, std::less<>> blocks_ ABSL_GUARDED_BY(mu_);
+  std::set<std::string, std::less<>> on_disk_ ABSL_GUARDED_BY(mu_);
   std::deque<std::string> order_ ABSL_GUARDED_BY(mu_);  // oldest first
   std::map<std::string, Faulted, std::less<>> faults_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, absl::Status, std::less<>> put_faults_ ABSL_GUARDED_BY(mu_);

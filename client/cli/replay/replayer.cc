@@ -97,6 +97,7 @@ Replayer::Outcome Replayer::Worker::Replay(const TraceRequest& request) {
   counts.requests = 1;
   counts.looked_up = ids_.size();
   counts.hits = hits;
+  for (size_t i = 0; i < hits; ++i) counts.hits_disk += found.on_disk[i] ? 1 : 0;
   counts.prefill_tokens = request.input_length;
   counts.prefill_tokens_saved = TokensOf(request, hits);
   return std::move(outcome_);
@@ -195,8 +196,9 @@ void Replayer::Worker::PutBatch(std::span<const size_t> blocks) {
     items.push_back({views_[blocks[i]], std::span(&slots[i], 1), {}});
   }
   std::vector<absl::Status> statuses;
+  const PutOptions options = {.durability = replayer_->options_.durability};
   outcome_.put += replayer_->put_busy_.Measure(
-      [&] { statuses = replayer_->client_->Put(items, PutOptions()); });
+      [&] { statuses = replayer_->client_->Put(items, options); });
   for (const absl::Status& status : statuses) CountPut(status);
 }
 
@@ -219,6 +221,7 @@ void ReplayCounts::Add(const ReplayCounts& other) {
   requests += other.requests;
   looked_up += other.looked_up;
   hits += other.hits;
+  hits_disk += other.hits_disk;
   lost += other.lost;
   put += other.put;
   puts_present += other.puts_present;

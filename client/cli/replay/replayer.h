@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
+#include "base/durability.h"
 #include "base/limits.h"
 #include "client/cli/latency.h"
 #include "client/cli/progress.h"
@@ -33,6 +34,7 @@ struct ReplayOptions {
   uint64_t batch_bytes = 32 * kMiB;  // at most so much a call, but at least one block
   size_t concurrency = 1;            // requests at a time
   double speedup = 0;                // of the trace's clock; 0: as fast as possible
+  Durability durability = Durability::kNone;  // of every put
   std::optional<std::chrono::milliseconds> run_for;  // take no request after this
   std::string key_prefix;  // of every key; also salts the blocks' content
   const std::atomic<bool>* interrupted = nullptr;      // take no request once it is true
@@ -44,6 +46,7 @@ struct ReplayCounts {
   uint64_t requests = 0;
   uint64_t looked_up = 0;
   uint64_t hits = 0;
+  uint64_t hits_disk = 0;  // of the hits: lookup found them on the node's disk only
   uint64_t lost = 0;  // lookup promised them, get did not bring them
   uint64_t put = 0;
   uint64_t puts_present = 0;  // another request had stored it meanwhile
@@ -71,6 +74,7 @@ struct ReplayReport {
   std::string first_put_failure;  // refused or failed: what the node said
 
   uint64_t misses() const { return counts.looked_up - counts.hits; }
+  uint64_t hits_memory() const { return counts.hits - counts.hits_disk; }
   double hit_ratio() const;
   double ideal_hit_ratio() const;
 };

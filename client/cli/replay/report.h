@@ -13,6 +13,7 @@ struct ReplaySetting {
   std::string trace;
   std::string server;
   std::string transport;
+  std::string durable = "none";  // as --durable says it
 };
 
 // The members of docs/cli.md, in its order.

@@ -53,6 +53,40 @@ TEST_F(LoadTest, ReplayOfANameFindsWhatTheSameNameKept) {
   EXPECT_EQ(json()["mismatches"], 0);
 }
 
+TEST_F(LoadTest, ReplayTellsHitsFromDiskFromThoseOfMemory) {
+  const std::vector<std::string> arguments = {"replay", trace_, "--block_bytes",
+                                              "1KiB",   "--name", "mine", "--keep"};
+  EXPECT_EQ(Run(arguments), ExitCode::kOk);
+  store_.MoveToDisk("replay/mine/1024/1");
+  store_.MoveToDisk("replay/mine/1024/2");
+  EXPECT_EQ(Run(arguments), ExitCode::kOk);
+  EXPECT_NE(out().find("hits           3 from memory, 2 from disk"), std::string::npos)
+      << out();
+  store_.MoveToDisk("replay/mine/1024/3");
+  std::vector<std::string> as_json = arguments;
+  as_json.insert(as_json.end(), {"-o", "json"});
+  EXPECT_EQ(Run(as_json), ExitCode::kOk);
+  EXPECT_EQ(json()["hits"], 5);
+  EXPECT_EQ(json()["hits_memory"], 4);
+  EXPECT_EQ(json()["hits_disk"], 1);
+}
+
+TEST_F(LoadTest, DurableIsAskedOfEveryPut) {
+  EXPECT_EQ(Run({"replay", trace_, "--durable", "power", "-o", "json"}), ExitCode::kOk);
+  EXPECT_EQ(store_.calls().durability, Durability::kPower);
+  EXPECT_EQ(json()["durable"], "power");
+  EXPECT_EQ(Run({"bench", "--seconds", "0", "--keys", "1", "--durable", "process", "-o",
+                 "json"}),
+            ExitCode::kOk);
+  EXPECT_EQ(store_.calls().durability, Durability::kProcess);
+  EXPECT_EQ(json()["durable"], "process");
+  EXPECT_EQ(Run({"bench", "--seconds", "0", "--keys", "1"}), ExitCode::kOk);
+  EXPECT_EQ(store_.calls().durability, Durability::kNone);
+  for (const char* command : {"replay", "bench"}) {
+    EXPECT_EQ(Run({command, trace_, "--durable", "forever"}), ExitCode::kUsage);
+  }
+}
+
 TEST_F(LoadTest, AWrongByteEndsReplayWithOneAndSaysWhere) {
   store_.FlipBit("replay/mine/1024/2", 5);
   EXPECT_EQ(

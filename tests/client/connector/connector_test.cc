@@ -218,6 +218,15 @@ TEST_F(ConnectorTest, DeadlinesGoWithTheKindOfCall) {
   EXPECT_EQ(store_->calls().put_timeout, 33ms);
 }
 
+TEST_F(ConnectorTest, PutsAreAsDurableAsTheOptionsSay) {
+  const OwnedPut put("k", "v");
+  ASSERT_TRUE(connector_->Put(put.item()).ok());
+  EXPECT_EQ(store_->calls().durability, Durability::kNone);
+  Start({.durability = Durability::kPower});
+  ASSERT_TRUE(connector_->Put(put.item()).ok());
+  EXPECT_EQ(store_->calls().durability, Durability::kPower);
+}
+
 TEST_F(ConnectorTest, EmptyBatchesAreAnsweredEmpty) {
   EXPECT_EQ(connector_->BatchedContains({}), 0u);
   EXPECT_TRUE(connector_->BatchedContainsBitmap({}).empty());
