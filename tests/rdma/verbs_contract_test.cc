@@ -1,5 +1,6 @@
 // The transport contract over rdma, on as many rails as there are, where there is a
-// device. What only rdma has is in verbs_fence_test.cc and verbs_hostile_test.cc.
+// device. What only rdma has is in verbs_hostile_test.cc (refusals),
+// verbs_late_write_test.cc (fences on a wire) and verbs_loop_test.cc (fences alone).
 #include <memory>
 #include <string>
 #include <utility>
