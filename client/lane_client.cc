@@ -531,6 +531,7 @@ absl::Status LaneClient::Remove(std::span<const std::string_view> keys, Instant 
   KV_CHECK(keys.size() == results.size());
   asked_.resize(keys.size());
   std::iota(asked_.begin(), asked_.end(), 0);
+  unsettled_.clear();  // A get that ran out of time has left its own.
   for (bool again = false;; again = true) {
     absl::Status status =
         RemoveOnce(keys, again ? WaitBefore(deadline) : std::chrono::milliseconds(0),

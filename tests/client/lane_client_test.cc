@@ -481,6 +481,33 @@ TEST_F(LaneClientTest, RemoveTellsWhatWasThere) {
   EXPECT_EQ(results[1].outcome, Outcome::kOk);
 }
 
+TEST_F(LaneClientTest, RemoveAsksOnlyForItsOwnKeysAfterAGetThatRanOutOfTime) {
+  node_.Store("k", "x");
+  Open();
+  node_.on_response = [this](v1::LaneResponse* response) {
+    for (v1::ReadGrant& grant : *response->mutable_grant_reads()->mutable_grants()) {
+      grant.set_outcome(v1::KEY_OUTCOME_PROMOTING);
+    }
+    node_.clock.Advance(milliseconds(90));
+  };
+  std::vector<std::string_view> keys{"a", "b", "c"};
+  std::vector<KeyResult> results(3);
+  CollectingSink sink([](const Landing& landing) { return landing.size_bytes; });
+  ASSERT_TRUE(lane_->Get(keys, sink, {.unpin_owner = {}, .deadline = In(100)}, results).ok());
+  EXPECT_EQ(results[2].outcome, Outcome::kLate);
+  node_.requests.clear();
+  node_.on_response = [this](v1::LaneResponse* response) {
+    if (node_.requests.size() > 1) return;
+    response->mutable_remove()->set_outcomes(0, v1::KEY_OUTCOME_PENDING);
+  };
+  keys.assign({"k"});
+  results.resize(1);
+  ASSERT_TRUE(lane_->Remove(keys, In(99), results).ok());
+  EXPECT_EQ(results[0].outcome, Outcome::kOk);
+  ASSERT_THAT(node_.requests, SizeIs(2));
+  EXPECT_THAT(node_.requests[1].remove().keys(), ElementsAre("k"));
+}
+
 TEST_F(LaneClientTest, DestructionEndsTheStreamAndTheDataPath) {
   Open();
   EXPECT_EQ(node_.streams_open + node_.lanes_open, 2);
