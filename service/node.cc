@@ -11,7 +11,6 @@
 #include "base/limits.h"
 #include "base/random.h"
 #include "service/machine.h"
-#include "service/rocks_opener.h"
 #include "storage/rocks_tier.h"
 
 namespace kvasir {
@@ -54,12 +53,13 @@ KvCore::Options CoreOptions(const Config& config, Epoch epoch, const Machine& ma
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Start(const Config& config,
                                                   std::unique_ptr<Region> region,
-                                                  const Clock* clock) {
+                                                  const Clock* clock,
+                                                  const TierOpener& open_tier) {
   auto node = std::unique_ptr<Node>(new Node(config, std::move(region), clock));
   if (absl::Status started = node->StartTransports(); !started.ok()) return started;
   node->StartThreads();
   if (absl::Status started = node->StartServers(); !started.ok()) return started;
-  node->OpenTier();
+  node->OpenTier(open_tier);
   return node;
 }
 
@@ -173,12 +173,12 @@ absl::Status Node::StartServers() {
   return absl::OkStatus();
 }
 
-void Node::OpenTier() {
+void Node::OpenTier(const TierOpener& open_tier) {
   if (tier_ == nullptr) return OnRecovered(absl::OkStatus());
   opening_ = true;
   tier_->Open(
-      [this](Executor* readers, const NodeTier::Progress& progress) {
-        return OpenRocksTier(config_, readers, progress);
+      [this, open_tier](Executor* readers, const NodeTier::Progress& progress) {
+        return open_tier(config_, readers, progress);
       },
       [this] { return RocksTier::SetAside(config_.data_dir); }, &store_,
       [this](const absl::Status& status) { OnRecovered(status); });

@@ -2,6 +2,7 @@
 #define KVASIR_SERVICE_NODE_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,7 @@
 #include "service/node_view.h"
 #include "service/request_metrics.h"
 #include "storage/arena.h"
+#include "storage/tier.h"
 #include "storage/tiered_store.h"
 
 namespace kvasir {
@@ -42,11 +44,17 @@ namespace kvasir {
 //          transport, four for HTTP. Methods from one thread at a time.
 class Node {
  public:
-  // `clock` is not owned and must outlive the node. Errors say which setting is to
-  // blame: Unavailable if an address cannot be bound, others as transports have them.
+  // Opens the tier that is below memory; see NodeTier::Opener.
+  using TierOpener = std::function<absl::StatusOr<std::unique_ptr<Tier>>(
+      const Config& config, Executor* readers, const NodeTier::Progress& progress)>;
+
+  // `clock` is not owned and must outlive the node. `open_tier` is for a config with a
+  // data_dir. Errors say which setting is to blame: Unavailable if an address cannot be
+  // bound, others as transports have them.
   static absl::StatusOr<std::unique_ptr<Node>> Start(const Config& config,
                                                      std::unique_ptr<Region> region,
-                                                     const Clock* clock);
+                                                     const Clock* clock,
+                                                     const TierOpener& open_tier);
   // Stops at once: cancels calls, fences lanes, frees memory.
   ~Node();
 
@@ -74,7 +82,7 @@ class Node {
   absl::Status StartTransports();
   absl::Status StartServers();
   void StartThreads();
-  void OpenTier();
+  void OpenTier(const TierOpener& open_tier);
   void OnRecovered(const absl::Status& status) ABSL_LOCKS_EXCLUDED(recovered_mu_);
   void AwaitOpened() const ABSL_LOCKS_EXCLUDED(recovered_mu_);
   bool Saved() const;

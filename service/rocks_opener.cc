@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/limits.h"
-#include "storage/rocks_tier.h"
 
 namespace kvasir {
 namespace {
@@ -40,17 +39,19 @@ uint64_t DefaultBudget(const std::filesystem::path& directory) {
 
 }  // namespace
 
+RocksTierOptions TierOptions(const Config& config, Executor* readers) {
+  return {.directory = config.data_dir,
+          .capacity_bytes = config.disk_bytes != 0 ? config.disk_bytes
+                                                   : DefaultBudget(config.data_dir),
+          .readers = readers,
+          .readers_max = kReadersMax};
+}
+
 absl::StatusOr<std::unique_ptr<Tier>> OpenRocksTier(const Config& config,
                                                     Executor* readers,
                                                     const NodeTier::Progress& progress) {
-  const uint64_t capacity_bytes =
-      config.disk_bytes != 0 ? config.disk_bytes : DefaultBudget(config.data_dir);
   absl::StatusOr<std::unique_ptr<RocksTier>> tier =
-      RocksTier::Open({.directory = config.data_dir,
-                       .capacity_bytes = capacity_bytes,
-                       .readers = readers,
-                       .readers_max = kReadersMax},
-                      progress);
+      RocksTier::Open(TierOptions(config, readers), progress);
   if (!tier.ok()) return tier.status();
   return *std::move(tier);
 }
