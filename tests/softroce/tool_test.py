@@ -84,6 +84,18 @@ class ImageTest(unittest.TestCase):
         self.assertEqual(ordered[-1].name, "6.1.0-56-amd64-aa")
         self.assertEqual(ordered[0].name, "6.1.0-9-amd64-aa")
 
+    def test_the_images_used_last_stay(self):
+        with tempfile.TemporaryDirectory(prefix="softroce-test.") as name:
+            folder = pathlib.Path(name)
+            for age in range(image.IMAGES_KEPT + 2):
+                (folder / f"image{age}").mkdir()
+                (folder / f"image{age}" / "vmlinux").touch()
+                os.utime(folder / f"image{age}", (1000 - age, 1000 - age))
+            (folder / "lock").touch()
+            image.prune(folder)
+            left = sorted(path.name for path in folder.iterdir())
+        self.assertEqual(left, [f"image{age}" for age in range(image.IMAGES_KEPT)] + ["lock"])
+
     def test_a_kernel_packed_in_another_way_is_refused(self):
         bzimage = bytearray(0x400 * 4)
         bzimage[0x1F1] = 1

@@ -5,7 +5,8 @@ The kernel package is downloaded with apt and never installed. Two files come of
             the bzImage would unpack itself under emulation, which takes twice as long
   initrd    busybox, the modules that soft-RoCE needs in their order, and `init`
 An image is keyed by the kernel's release and by a hash of what makes it. Concurrent runs
-take a lock, so the download happens once.
+take a lock, so the download happens once. Those used last stay, the others go when a new
+one is made.
 """
 
 import contextlib
@@ -24,6 +25,9 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(os.path.realpath(__file__)).parent
+
+# Images of 60 MB: two kernels, as two checkouts may have them.
+IMAGES_KEPT = 4
 
 # What apt calls the newest kernel of a series on Debian 12.
 META_PACKAGES = {"6.1": "linux-image-amd64", "6.12": "linux-image-6.12-amd64"}
@@ -217,6 +221,14 @@ def build(series, folder, say):
     return final
 
 
+def prune(folder):
+    """Removes all images but the IMAGES_KEPT that were used last."""
+    images = [path for path in folder.iterdir() if (path / "vmlinux").exists()]
+    images.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in images[IMAGES_KEPT:]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def release_order(path):
     """Sorts 6.1.0-9 before 6.1.0-10."""
     words = path.name.replace("+", ".").replace("-", ".").split(".")
@@ -234,8 +246,11 @@ def get(series, say, refresh=False):
         with locked(folder):
             found = sorted(folder.glob(f"{series}.*-{recipe_hash()}"), key=release_order)
             if found and not refresh:
+                os.utime(found[-1])
                 return found[-1]
-            return build(series, folder, say)
+            image = build(series, folder, say)
+            prune(folder)
+            return image
     except OSError as error:
         raise ImageError(f"cache {folder}: {error}") from error
 
