@@ -306,6 +306,10 @@ absl::Status Admin::GetNodeInfo(const v1::GetNodeInfoRequest&,
   response->set_page_kind(view_->region->page_kind());
   response->set_eviction_policy(
       std::string(EvictionPolicyName(view_->config->eviction_policy)));
+  if (!view_->config->data_dir.empty()) {
+    response->set_data_dir(view_->config->data_dir);
+    response->set_write_policy(std::string(WritePolicyName(view_->config->write_policy)));
+  }
   for (const KvCore::SessionView& session : view_->core->sessions()) {
     v1::SessionInfo* const info = response->add_sessions();
     info->set_session(session.session.ToString().substr(0, kSessionDigitsShown));

@@ -48,6 +48,11 @@ struct Config {
   LogLevel log_level = LogLevel::kInfo;
 };
 
+// As in the setting: "write_back".
+constexpr std::string_view WritePolicyName(WritePolicy policy) {
+  return policy == WritePolicy::kWriteBack ? "write_back" : "write_through";
+}
+
 // Where settings come from, as the process got them.
 struct ConfigSources {
   std::vector<std::string> args;         // without the program's name

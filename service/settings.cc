@@ -55,12 +55,12 @@ absl::Status SetDisk(std::string_view text, const Machine&, Config* config) {
 }
 
 absl::Status SetWritePolicy(std::string_view text, const Machine&, Config* config) {
-  if (text != "write_back" && text != "write_through") {
-    return Wrong(text, "write_back or write_through");
+  for (const WritePolicy policy : {WritePolicy::kWriteBack, WritePolicy::kWriteThrough}) {
+    if (text != WritePolicyName(policy)) continue;
+    config->write_policy = policy;
+    return absl::OkStatus();
   }
-  config->write_policy = text == "write_back" ? WritePolicy::kWriteBack
-                                              : WritePolicy::kWriteThrough;
-  return absl::OkStatus();
+  return Wrong(text, "write_back or write_through");
 }
 
 absl::StatusOr<int64_t> ParseInteger(std::string_view text, int64_t min, int64_t max) {
@@ -271,10 +271,10 @@ constexpr Setting kSettings[] = {
      .help = "When blocks go to disk: write_back (as they get cold, and at a stop) or "
              "write_through (each at once). Neither makes a put wait.",
      .parse = SetWritePolicy,
-     .print = [](const Config& config) -> std::string {
-       return config.write_policy == WritePolicy::kWriteBack ? "write_back"
-                                                             : "write_through";
-     }},
+     .print =
+         [](const Config& config) {
+           return std::string(WritePolicyName(config.write_policy));
+         }},
     {.name = "eviction_policy",
      .value = "NAME",
      .help =

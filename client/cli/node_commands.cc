@@ -78,13 +78,35 @@ Json InfoJson(const v1::GetNodeInfoResponse& info, const v1::GetStatsResponse& s
           {"memory_bytes", info.memory_bytes()},
           {"page_kind", info.page_kind()},
           {"eviction_policy", info.eviction_policy()},
+          {"data_dir", info.data_dir()},
+          {"write_policy", info.write_policy()},
           {"sessions", std::move(sessions)},
           // Ordered by name, which protobuf's map is not.
           {"stats",
            std::map<std::string, double>(stats.values().begin(), stats.values().end())}};
 }
 
-std::string InfoText(const v1::GetNodeInfoResponse& info) {
+std::string StoredText(const v1::GetStatsResponse& stats, const std::string& capacity,
+                       const std::string& bytes, const std::string& blocks) {
+  const auto value = [&stats](const std::string& name) {
+    const auto found = stats.values().find(name);
+    return found == stats.values().end() ? 0 : static_cast<uint64_t>(found->second);
+  };
+  return fmt::format("{} blocks with {} of {}", value(blocks), FormatSize(value(bytes)),
+                     FormatSize(value(capacity)));
+}
+
+std::string DiskText(const v1::GetNodeInfoResponse& info,
+                     const v1::GetStatsResponse& stats) {
+  if (info.data_dir().empty()) return "none";
+  return fmt::format("{}, {}, in {}",
+                     StoredText(stats, "tier_capacity_bytes", "tier_block_bytes",
+                                "tier_blocks"),
+                     info.write_policy(), info.data_dir());
+}
+
+std::string InfoText(const v1::GetNodeInfoResponse& info,
+                     const v1::GetStatsResponse& stats) {
   Properties text;
   text.Add("node", fmt::format("{}, version {}", info.node_name(), info.version()));
   text.Add("epoch", EpochText(info.epoch()));
@@ -95,8 +117,11 @@ std::string InfoText(const v1::GetNodeInfoResponse& info) {
   text.Add("listens", fmt::format("{} (gRPC), {} (data), {} (HTTP)", info.listen(),
                                   info.data_listen(), info.http_listen()));
   text.Add("transports", Join(Transports(info)));
-  text.Add("memory",
-           fmt::format("{}, {}", FormatSize(info.memory_bytes()), info.page_kind()));
+  text.Add("memory", fmt::format("{}, {}",
+                                 StoredText(stats, "memory_capacity_bytes", "block_bytes",
+                                            "blocks"),
+                                 info.page_kind()));
+  text.Add("disk", DiskText(info, stats));
   text.Add("eviction", info.eviction_policy());
   return text.Render();
 }
@@ -189,8 +214,8 @@ absl::StatusOr<ExitCode> NodeCommands::Info() {
   if (!stats.ok()) return stats.status();
   invocation_->Print(
       [&] {
-        return fmt::format("{}\n{}\n{}", InfoText(*info), SessionsText(*info),
-                           StatsText(*stats, all_stats_));
+        return fmt::format("{}\n{}\n{}", InfoText(*info, *stats),
+                           SessionsText(*info), StatsText(*stats, all_stats_));
       },
       [&] { return InfoJson(*info, *stats); });
   return ExitCode::kOk;

@@ -241,6 +241,7 @@ TEST_F(AdminTest, NodeInfoShowsConfigurationAndSessions) {
   EXPECT_EQ(info.http_listen(), server_->http_listen());
   EXPECT_EQ(info.memory_bytes(), 64 * kMiB);
   EXPECT_EQ(info.eviction_policy(), "s3fifo");
+  EXPECT_EQ(info.data_dir(), "") << "this node has no disk";
   EXPECT_FALSE(info.version().empty());
   bool found = false;
   for (const v1::SessionInfo& session : info.sessions()) {

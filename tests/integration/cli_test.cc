@@ -187,7 +187,14 @@ TEST_F(CliIntegration, ReplayAfterARestartHitsOnDiskAllThatItPut) {
   server_->Signal(SIGTERM);
   EXPECT_EQ(server_->WaitForExit().value_or(-1), 0);
   StartServer(flags);
-  EXPECT_EQ(Json({"info"})["stats"]["tier_blocks"], 1351);
+  const json info = Json({"info"});
+  EXPECT_EQ(info["data_dir"], data_dir);
+  EXPECT_EQ(info["write_policy"], "write_back");
+  EXPECT_EQ(info["stats"]["tier_blocks"], 1351);
+  const std::string text = Kvasir({"info"}).out;
+  EXPECT_NE(text.find("1351 blocks with 42.22 MiB of 1 GiB, write_back, in " + data_dir),
+            std::string::npos)
+      << text;
   const json again = Json(arguments);
   EXPECT_EQ(again["hits"], 4516) << "every block, the first of each included";
   EXPECT_EQ(again["hits_disk"], 1351) << "each block once, and then from memory";
