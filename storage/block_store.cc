@@ -154,10 +154,9 @@ class BlockStore::Impl final : public BlockOwner {
   Block* Find(std::string_view key) { return index_.Find(key); }
   void Touch(Block* block) { victims_.Touch(block); }
 
-  bool Remove(std::string_view key) {
-    Block* const block = index_.Take(key);
-    if (block != nullptr) Detach(block, VictimQueue::Why::kRemoved);
-    return block != nullptr;
+  bool Remove(std::string_view key) { return DetachRemoved(index_.Take(key)); }
+  bool RemoveGeneration(std::string_view key, uint64_t generation) {
+    return DetachRemoved(index_.TakeGeneration(key, generation));
   }
 
   uint64_t Evict(uint64_t target_bytes) ABSL_LOCKS_EXCLUDED(room_mu_) {
@@ -224,6 +223,12 @@ class BlockStore::Impl final : public BlockOwner {
     committed_.Subtract(*block);
     victims_.Retire(block, why);
     Release(block);
+  }
+
+  // `block`, if any, is out of the index. False if there is none.
+  bool DetachRemoved(Block* block) {
+    if (block != nullptr) Detach(block, VictimQueue::Why::kRemoved);
+    return block != nullptr;
   }
 
   // Evicts a block, unless somebody but the caller holds it too. Takes over the caller's
@@ -380,6 +385,11 @@ absl::StatusOr<BlockRef> BlockStore::Peek(std::string_view key) {
 absl::Status BlockStore::Remove(std::string_view key) {
   if (!impl_->Remove(key)) return absl::NotFoundError("remove: the key is not stored");
   return absl::OkStatus();
+}
+
+absl::Status BlockStore::RemoveGeneration(std::string_view key, uint64_t generation) {
+  if (impl_->RemoveGeneration(key, generation)) return absl::OkStatus();
+  return absl::NotFoundError("remove: the block is not stored");
 }
 
 std::vector<KeyInfo> BlockStore::List(std::string_view prefix, std::string_view after,

@@ -95,6 +95,8 @@ class BlockStore {
   // Unbinds the key; its bytes stay until the last BlockRef goes. NotFound if absent.
   // A reservation that is filling the key is not disturbed.
   absl::Status Remove(std::string_view key);
+  // The same of this very block; NotFound too if the key has another one by now.
+  absl::Status RemoveGeneration(std::string_view key, uint64_t generation);
 
   // Committed keys with `prefix`, greater than `after` (empty: from the start), in byte
   // order, at most `limit`.

@@ -133,6 +133,17 @@ Block* Index::Take(std::string_view key) {
   return block;
 }
 
+Block* Index::TakeGeneration(std::string_view key, uint64_t generation) {
+  const HashedKey hashed(key);
+  Shard& shard = ShardOfKey(hashed);
+  absl::MutexLock lock(&shard.mu);
+  const auto it = shard.by_hash.find(hashed);
+  if (it == shard.by_hash.end() || (*it)->generation() != generation) return nullptr;
+  Block* const block = *it;
+  shard.EraseLocked(block);
+  return block;
+}
+
 bool Index::TakeIdle(Block* block) {
   Shard& shard = ShardOfKey(HashedKey(block->key()));
   absl::MutexLock lock(&shard.mu);

@@ -65,6 +65,8 @@ class Index {
 
   // Takes the key's block out; the index's reference is the caller's. Null if absent.
   Block* Take(std::string_view key);
+  // The same, if it has this generation; null otherwise.
+  Block* TakeGeneration(std::string_view key, uint64_t generation);
   // Takes `block` out if it is in and only the index and the caller (once) hold it.
   bool TakeIdle(Block* block);
   // Takes every block out and hands it over to `take`, without a lock held.

@@ -141,7 +141,12 @@ void TierWriter::StoreAll(std::span<Item> items) {
     // Only now that IsStoring tells of it: whoever replaces or removes the block either
     // sees that, or is seen here.
     const absl::StatusOr<BlockRef> current = world_.memory->Peek(block.key());
-    if (!current.ok() || current->generation() != block.generation()) continue;
+    if (!current.ok() || current->generation() != block.generation()) {
+      items[i].void_now = true;
+      items[i].status = absl::AbortedError(
+          "store: the block was replaced or removed before the disk had it");
+      continue;
+    }
     infos[i] = {.size_bytes = block.size_bytes(),
                 .checksum = block.checksum(),
                 .attributes = std::string(block.attributes())};
@@ -172,6 +177,7 @@ void TierWriter::Finish(size_t index, std::vector<Item> items) {
       const uint64_t bytes = item.block.size_bytes();
       --queue->blocks;
       queue->bytes -= bytes;
+      if (item.void_now) continue;
       if (!item.status.ok()) {
         ++stats_.failed_blocks;
         continue;

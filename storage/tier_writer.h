@@ -27,7 +27,8 @@ namespace kvasir {
 // may be under way at once, so that neither waits for the other.
 //
 // A block that is not its key's block any more when its turn comes is not stored: it was
-// replaced or removed, and is as durable as the next crash needs it to be.
+// replaced or removed. Who put it durably is told so, and not that it is durable: what
+// replaced it may never be.
 //
 // Threads: every method from any thread.
 // Bounds:  each queue, with what is under way, kTierQueueBlocksMax blocks, and bytes as
@@ -60,7 +61,8 @@ class TierWriter {
   // False, and the block is let go, if the queue is full or the tier would not keep it.
   bool Demote(BlockRef block) ABSL_LOCKS_EXCLUDED(mu_);
   // `done` runs once the block is in the tier with `durability`: OK, else
-  // ResourceExhausted or Unavailable. At once, if the queue is full.
+  // ResourceExhausted or Unavailable, or Aborted if it was replaced or removed before its
+  // turn. At once, if the queue is full.
   // REQUIRES: not kNone.
   void StoreDurably(BlockRef block, Durability durability, Done done)
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -80,6 +82,7 @@ class TierWriter {
     Durability durability = Durability::kNone;
     Done done;
     absl::Status status;
+    bool void_now = false;  // not its key's block any more: never handed to the tier
   };
   struct Queue {
     std::deque<Item> items;

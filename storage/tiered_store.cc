@@ -151,11 +151,13 @@ absl::StatusOr<uint64_t> TieredStore::SettleBelow(BlockRef block, Durability dur
     return id;
   }
   if (older) mask_.Hide(key, hidden);
-  writer_.StoreDurably(std::move(block), durability,
-                       [this, key, hidden, older, settle](const absl::Status& status) {
-                         if (older) OnStored(key, hidden);
-                         settle(status);
-                       });
+  const uint64_t generation = block.generation();
+  writer_.StoreDurably(
+      std::move(block), durability,
+      [this, key, generation, older, settle](const absl::Status& stored) {
+        if (older) SettleReplaced(key, generation, stored);
+        settle(stored);
+      });
   return id;
 }
 
@@ -164,12 +166,21 @@ uint64_t TieredStore::GenerationOnDisk(std::string_view key) const {
   return found.has_value() ? found->generation : 0;
 }
 
-// The store of a block has ended; what it replaced, up to `hidden`, is hidden.
-void TieredStore::OnStored(std::string_view key, uint64_t hidden) {
-  if (GenerationOnDisk(key) > hidden) {
-    mask_.Forget(key, hidden);  // The tier keeps the newer one.
+// The durable store of a block has ended; what it replaced is hidden.
+void TieredStore::SettleReplaced(std::string_view key, uint64_t generation,
+                                 const absl::Status& stored) {
+  const uint64_t hidden = generation - 1;
+  // In this order: a deletion that ends in between is seen by the second.
+  const bool erasing = eraser_.Find(key) != TierEraser::Fate::kNone;
+  const uint64_t on_disk = GenerationOnDisk(key);
+  if (on_disk > hidden) {
+    mask_.Forget(key, hidden);  // The tier has let go of the older one itself.
+  } else if (!stored.ok() && on_disk != 0 && !erasing) {
+    // The older one is the last that was promised. Back to it, unless the block was
+    // replaced or removed: who did that has seen the older one, and settles it.
+    if (memory_.RemoveGeneration(key, generation).ok()) mask_.Forget(key, hidden);
   } else {
-    // It failed, or the block was replaced itself before its turn.
+    // Nothing older is left that can be told of. A store of it may be under way.
     eraser_.Erase(key, hidden, [](const absl::Status&) {});
   }
 }

@@ -38,7 +38,8 @@ enum class WritePolicy : uint8_t {
 // memory has, or memory has none. So a read from either is right; a block in memory whose
 // generation the tier has is evicted for nothing; and a commit that replaces a block of
 // the tier hides that before it returns, and counts as settled only when the tier has
-// deleted it for good.
+// deleted it for good. A durable put deletes nothing of its own: the older block stays on
+// disk, hidden, until the newer one is there, and is shown again if the disk refuses that.
 //
 // Without a tier it is the block store and nothing more.
 //
@@ -84,7 +85,8 @@ class TieredStore {
   // ResourceExhausted.
   absl::Status CheckDurable(uint64_t size_bytes) const;
   // As BlockStore's; the block is visible on OK. 0: it is settled. Otherwise the number
-  // of a settlement: the put may be acknowledged once that is OK, and not before.
+  // of a settlement: the put may be acknowledged once that is OK, and not before. Where a
+  // durable put fails that replaced a block of the tier, that block is back by then.
   absl::StatusOr<uint64_t> Commit(Reservation reservation, uint64_t checksum,
                                   Durability durability);
   Settlements* settlements() { return &settlements_; }
@@ -127,7 +129,8 @@ class TieredStore {
   absl::StatusOr<uint64_t> SettleBelow(BlockRef block, Durability durability);
   // What the tier has of the key, hidden or not; 0: nothing.
   uint64_t GenerationOnDisk(std::string_view key) const;
-  void OnStored(std::string_view key, uint64_t hidden);
+  void SettleReplaced(std::string_view key, uint64_t generation,
+                      const absl::Status& stored);
   void ProbeTier();
 
   const Options options_;

@@ -42,7 +42,10 @@ class Model {
   // Versions are numbers of puts; 0 is a miss.
   struct Key {
     uint64_t now = 0;
+    // What it is if the last put fails, durable as that was to be: what it was before.
+    std::set<uint64_t> before = {};
     bool must_hit = false;             // its block is durable, and so on disk
+    bool must_hit_before = false;      // as it was before the last put
     std::set<uint64_t> after = {0};    // what a crash may leave
     uint64_t open = 0;                 // settlement of the last put
     Durability durability = Durability::kNone;  // of the last put
@@ -105,6 +108,13 @@ class Model {
     ASSERT_TRUE(committed.ok()) << committed.status().ToString();
     // Only a put that replaces may win over a block that is there.
     EXPECT_TRUE(replace || !key.must_hit) << name;
+    if (key.open == 0) key.must_hit_before = key.must_hit;
+    if (durability == Durability::kNone) {
+      key.before.clear();
+      key.must_hit_before = false;
+    } else {
+      key.before.insert(key.now);
+    }
     key.now = version;
     key.must_hit = false;
     key.open = *committed;
@@ -119,7 +129,11 @@ class Model {
     const std::optional<absl::Status> result = store_->settlements()->Result(key->open);
     if (!result.has_value()) return;
     key->open = 0;
-    if (!result->ok()) return;  // Not acknowledged: all stays possible.
+    if (!result->ok()) {  // Not acknowledged: all stays possible.
+      key->must_hit = key->must_hit_before;
+      return;
+    }
+    key->before.clear();
     key->must_hit = key->durability != Durability::kNone;
     key->after = {key->now};
     if (!key->must_hit) key->after.insert(0);
@@ -131,6 +145,7 @@ class Model {
     const TieredStore::Removed removed = store_->Remove(name);
     if (removed == TieredStore::Removed::kFailed) return Unsure(name);
     key.now = 0;
+    key.before.clear();
     key.open = 0;
     key.must_hit = false;
     key.after.insert(0);
@@ -151,6 +166,8 @@ class Model {
     const uint64_t found = Read(name);
     if (found != 0) ++hits_;
     if (found == 0 && !key.must_hit) return;
+    if (key.open == 0 && key.before.contains(found)) key.now = found;
+    if (key.open == 0) key.before.clear();
     EXPECT_EQ(found, key.now) << name;
   }
 

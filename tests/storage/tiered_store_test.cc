@@ -354,6 +354,60 @@ TEST_F(TieredStoreTest, DurablePutThatIsReplacedBeforeItsTurnLeavesNothingOlderB
   EXPECT_EQ(Get("k"), 0);
 }
 
+TEST_F(TieredStoreTest, DurableReplaceThatTheDiskRefusesBringsTheOlderBlockBack) {
+  PutBelow("k", 1);
+  disk_.FailStores(absl::ResourceExhaustedError("no space"));
+  const absl::StatusOr<uint64_t> settlement =
+      Put("k", 2, {.replace = true, .durability = Durability::kPower});
+  ASSERT_TRUE(settlement.ok());
+  EXPECT_EQ(VersionOf("k"), 2);
+  writes_.RunAll();
+  EXPECT_EQ(Result(*settlement).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Get("k"), 1);
+  EXPECT_EQ(store_->stats().erasures, 0);
+  Crash();
+  EXPECT_EQ(Get("k"), 1);
+}
+
+TEST_F(TieredStoreTest, DurableReplaceThatFindsTheQueueFullKeepsTheOlderBlock) {
+  PutBelow("k", 1);
+  int queued = 0;  // The executor stands still.
+  while (Put("q" + std::to_string(queued), 1, {.durability = Durability::kPower}).ok() &&
+         store_->CheckDurable(kBlock).ok()) {
+    ++queued;
+  }
+  const absl::StatusOr<uint64_t> settlement =
+      Put("k", 2, {.replace = true, .durability = Durability::kPower});
+  ASSERT_TRUE(settlement.ok());
+  EXPECT_EQ(Result(*settlement).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Get("k"), 1);
+}
+
+TEST_F(TieredStoreTest, DurablePutIsNotAcknowledgedForWhatReplacedIt) {
+  PutBelow("k", 1);
+  const absl::StatusOr<uint64_t> earlier =
+      Put("k", 2, {.replace = true, .durability = Durability::kPower});
+  const absl::StatusOr<uint64_t> later =
+      Put("k", 3, {.replace = true, .durability = Durability::kPower});
+  disk_.FailStores(absl::UnavailableError("EIO"));
+  writes_.RunAll();
+  EXPECT_EQ(Result(*earlier).code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(Result(*later).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Get("k"), 1);
+}
+
+TEST_F(TieredStoreTest, RefusedDurablePutDoesNotBringBackWhatWasRemoved) {
+  PutBelow("k", 1);
+  disk_.FailDeletes(absl::UnavailableError("EIO"));
+  ASSERT_EQ(store_->Remove("k"), TieredStore::Removed::kPending);
+  disk_.FailStores(absl::UnavailableError("EIO"));
+  ASSERT_TRUE(Put("k", 2, {.durability = Durability::kPower}).ok());
+  writes_.RunAll();
+  EXPECT_EQ(Get("k"), 2);
+  store_->memory()->Evict(kArenaBytes);
+  EXPECT_EQ(Get("k"), 0);
+}
+
 TEST_F(TieredStoreTest, SaveStepStoresEverythingThatMemoryHas) {
   for (int i = 0; i < 40; ++i) ASSERT_TRUE(Put("k" + std::to_string(i), 1).ok());
   while (!store_->SaveStep()) writes_.RunAll();
