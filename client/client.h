@@ -102,7 +102,8 @@ class Client {
   virtual std::vector<absl::Status> Get(std::span<const std::string_view> keys, Sink& sink,
                                         const GetOptions& options) = 0;
 
-  // statuses[n]: OK; AlreadyExists if it was stored before (and not `replace`); Aborted
+  // statuses[n]: OK; AlreadyExists if it was stored before (and not `replace`), and is as
+  // durable as asked; Aborted
   // if another client is writing it now; ResourceExhausted if the node is full;
   // Unavailable, DeadlineExceeded; InvalidArgument for a key, size or attributes that
   // break a limit, or a key that stands twice in the batch.

@@ -436,7 +436,7 @@ absl::Status LaneClient::FinishPut(const PutCall& call, Instant lease_deadline,
   transfers_.resize(kept);
   transfer_keys_.resize(kept);
   write_leases_.resize(kept);
-  absl::Status status = kept > 0 ? Commit(call, results) : absl::OkStatus();
+  absl::Status status = kept > 0 ? Commit(call, results) : CommitAgain(call, results);
   if (!aborted.empty()) Abort(aborted, call.deadline);
   return status;
 }

@@ -109,8 +109,11 @@ class KvCore::Impl {
 
   absl::flat_hash_map<uint64_t, PutOps::Put> EarlierPuts(
       const Call& call, const v1::GrantWritesRequest& request);
-  bool ReserveOne(const v1::WriteIntent& intent, const v1::GrantWritesRequest& request,
-                  Reservation* reservation, v1::WriteGrant* grant);
+  bool ReserveOne(const Call& call, const v1::WriteIntent& intent,
+                  const v1::GrantWritesRequest& request, Reservation* reservation,
+                  v1::WriteGrant* grant);
+  bool SettleExisting(const Call& call, const v1::WriteIntent& intent,
+                      const v1::GrantWritesRequest& request, v1::WriteGrant* grant);
   absl::Status GrantWrite(const Call& call, Reservation reservation, Instant expiry,
                           v1::WriteGrant* grant);
   struct Committing;
@@ -120,6 +123,8 @@ class KvCore::Impl {
   // Fills `put` in.
   v1::KeyOutcome Publish(LeaseTable::Write write, uint64_t checksum,
                          Committing* committing, PutOps::Put* put);
+  void FindCommitted(std::string_view key, Committing* committing, PutOps::Put* put);
+  static void NoteDetail(const absl::Status& status, Committing* committing);
 
   const Options options_;
   const Clock* const clock_;

@@ -62,7 +62,7 @@ bool KvCore::Impl::AwaitCommit(const Call& call, const v1::CommitRequest& reques
                                uint64_t id) {
   for (const v1::CommitItem& item : request.items()) {
     const auto put = call.ops()->FindLease(request.op_id(), LeaseId{item.lease()});
-    if (!put.has_value() || put->state != PutOps::State::kSettling) return false;
+    if (!put.has_value() || !PutOps::IsUnsettled(put->state)) return false;
     if (store_->settlements()->Await(put->settlement, [this, id] { waits_.Fire(id); })) {
       return true;
     }

@@ -57,6 +57,7 @@ v1::KeyOutcome OutcomeOf(PutOps::State state) {
     case PutOps::State::kChecksumMismatch: return v1::KEY_OUTCOME_CHECKSUM_MISMATCH;
     case PutOps::State::kSettling: return v1::KEY_OUTCOME_PENDING;
     case PutOps::State::kNotStored: return v1::KEY_OUTCOME_REFUSED;
+    case PutOps::State::kExistsUnsettled: return v1::KEY_OUTCOME_PENDING;
   }
   return v1::KEY_OUTCOME_MISS;
 }
@@ -121,13 +122,13 @@ absl::Status KvCore::Impl::GrantWrites(const Call& call,
       grant->set_outcome(v1::KEY_OUTCOME_OK);
       continue;
     }
-    if (known != earlier.end() && known->second.state == PutOps::State::kSettling) {
+    if (known != earlier.end() && PutOps::IsUnsettled(known->second.state)) {
       grant->set_outcome(v1::KEY_OUTCOME_PENDING);
       grant->set_lease(static_cast<uint64_t>(known->second.lease));
       continue;
     }
     Reservation reservation;
-    if (ReserveOne(intent, request, &reservation, grant)) {
+    if (ReserveOne(call, intent, request, &reservation, grant)) {
       reserved.push_back({grant, std::move(reservation)});
     }
   }
@@ -167,7 +168,7 @@ absl::flat_hash_map<uint64_t, PutOps::Put> KvCore::Impl::EarlierPuts(
   return earlier;
 }
 
-bool KvCore::Impl::ReserveOne(const v1::WriteIntent& intent,
+bool KvCore::Impl::ReserveOne(const Call& call, const v1::WriteIntent& intent,
                               const v1::GrantWritesRequest& request,
                               Reservation* reservation, v1::WriteGrant* grant) {
   if (std::string fault = IntentFault(intent); !fault.empty()) {
@@ -175,24 +176,29 @@ bool KvCore::Impl::ReserveOne(const v1::WriteIntent& intent,
     grant->set_detail(std::move(fault));
     return false;
   }
-  if (FromWire(request.durability()) != Durability::kNone) {
-    const absl::Status durable = store_->CheckDurable(intent.size_bytes());
-    if (!durable.ok()) {
-      ++counters_.write_refused;
-      grant->set_outcome(v1::KEY_OUTCOME_REFUSED);
-      grant->set_detail(std::string(ToStd(durable.message())));
-      return false;
+  const bool durable = FromWire(request.durability()) != Durability::kNone;
+  // Before the disk is asked for room, which what it has already does not need.
+  if (durable && !request.replace() && SettleExisting(call, intent, request, grant)) {
+    return false;
+  }
+  absl::Status status =
+      durable ? store_->CheckDurable(intent.size_bytes()) : absl::OkStatus();
+  if (status.ok()) {
+    absl::StatusOr<Reservation> made =
+        store_->Reserve(intent.key(), {.size_bytes = intent.size_bytes(),
+                                       .attributes = intent.attributes(),
+                                       .replace = request.replace()});
+    if (made.ok()) {
+      *reservation = *std::move(made);
+      return true;
     }
+    status = std::move(made).status();
   }
-  absl::StatusOr<Reservation> made =
-      store_->Reserve(intent.key(), {.size_bytes = intent.size_bytes(),
-                                     .attributes = intent.attributes(),
-                                     .replace = request.replace()});
-  if (made.ok()) {
-    *reservation = *std::move(made);
-    return true;
+  if (absl::IsAlreadyExists(status) && durable) {
+    if (SettleExisting(call, intent, request, grant)) return false;
+    status = absl::UnavailableError("put: the key's block has just gone; put it again");
   }
-  const v1::KeyOutcome outcome = OutcomeOfReserve(made.status().code());
+  const v1::KeyOutcome outcome = OutcomeOfReserve(status.code());
   grant->set_outcome(outcome);
   if (outcome == v1::KEY_OUTCOME_EXISTS) {
     ++counters_.write_exists;
@@ -200,9 +206,37 @@ bool KvCore::Impl::ReserveOne(const v1::WriteIntent& intent,
     ++counters_.write_in_progress;
   } else {
     ++counters_.write_refused;
-    grant->set_detail(std::string(ToStd(made.status().message())));
+    grant->set_detail(std::string(ToStd(status.message())));
   }
   return false;
+}
+
+// Answers a durable put of a key that has a block: EXISTS only once that is as durable.
+// False if there is none.
+bool KvCore::Impl::SettleExisting(const Call& call, const v1::WriteIntent& intent,
+                                  const v1::GrantWritesRequest& request,
+                                  v1::WriteGrant* grant) {
+  const absl::StatusOr<uint64_t> settlement =
+      store_->MakeDurable(intent.key(), FromWire(request.durability()));
+  if (absl::IsNotFound(settlement.status())) return false;
+  if (!settlement.ok()) {
+    ++counters_.write_refused;
+    grant->set_outcome(v1::KEY_OUTCOME_REFUSED);
+    grant->set_detail(std::string(ToStd(settlement.status().message())));
+    return true;
+  }
+  ++counters_.write_exists;
+  grant->set_outcome(v1::KEY_OUTCOME_EXISTS);
+  if (*settlement == 0) return true;
+  const PutOps::Put put{.key_hash = ChecksumSeed(intent.key()),
+                        .lease = leases_->MakeId(call.session()),
+                        .lane = call.lane(),
+                        .state = PutOps::State::kExistsUnsettled,
+                        .settlement = *settlement};
+  call.ops()->Grant(request.op_id(), {&put, 1});
+  grant->set_outcome(v1::KEY_OUTCOME_PENDING);
+  grant->set_lease(static_cast<uint64_t>(put.lease));
+  return true;
 }
 
 absl::Status KvCore::Impl::GrantWrite(const Call& call, Reservation reservation,
@@ -267,7 +301,7 @@ v1::KeyOutcome KvCore::Impl::CommitOne(const Call& call, const v1::CommitItem& i
       Publish(*std::move(write), item.checksum(), committing, &put);
   if (op_id != 0) {
     call.ops()->Settle(op_id, put);
-  } else if (put.state == PutOps::State::kSettling) {
+  } else if (PutOps::IsUnsettled(put.state)) {
     call.ops()->Grant(op_id, {&put, 1});  // So that it can be asked for again.
   }
   return outcome;
@@ -277,15 +311,15 @@ v1::KeyOutcome KvCore::Impl::CommitAgain(const Call& call, LeaseId lease,
                                          Committing* committing) {
   std::optional<PutOps::Put> put = call.ops()->FindLease(committing->op_id, lease);
   if (!put.has_value()) return v1::KEY_OUTCOME_UNSPECIFIED;
-  if (put->state != PutOps::State::kSettling) return OutcomeOf(put->state);
+  if (!PutOps::IsUnsettled(put->state)) return OutcomeOf(put->state);
   const std::optional<absl::Status> result =
       store_->settlements()->Result(put->settlement);
   if (!result.has_value()) return v1::KEY_OUTCOME_PENDING;
-  put->state = result->ok() ? PutOps::State::kCommitted : PutOps::State::kNotStored;
+  const bool theirs = put->state == PutOps::State::kExistsUnsettled;
+  const auto done = theirs ? PutOps::State::kExists : PutOps::State::kCommitted;
+  put->state = result->ok() ? done : PutOps::State::kNotStored;
   call.ops()->Settle(committing->op_id, *put);
-  if (!result->ok() && committing->response->detail().empty()) {
-    committing->response->set_detail(std::string(ToStd(result->message())));
-  }
+  if (!result->ok()) NoteDetail(*result, committing);
   return OutcomeOf(put->state);
 }
 
@@ -304,10 +338,11 @@ v1::KeyOutcome KvCore::Impl::Publish(LeaseTable::Write write, uint64_t checksum,
       return v1::KEY_OUTCOME_CHECKSUM_MISMATCH;
     }
   }
+  const std::string key(write.reservation.key());
   const absl::StatusOr<uint64_t> settlement =
       store_->Commit(std::move(write.reservation), checksum, committing->durability);
   if (!settlement.ok()) {
-    put->state = PutOps::State::kExists;
+    FindCommitted(key, committing, put);
   } else {
     ++counters_.commits;
     put->settlement = *settlement;
@@ -315,6 +350,28 @@ v1::KeyOutcome KvCore::Impl::Publish(LeaseTable::Write write, uint64_t checksum,
         *settlement == 0 ? PutOps::State::kCommitted : PutOps::State::kSettling;
   }
   return OutcomeOf(put->state);
+}
+
+// Another put was first. A durable one is told so only once that block is as durable.
+void KvCore::Impl::FindCommitted(std::string_view key, Committing* committing,
+                                 PutOps::Put* put) {
+  put->state = PutOps::State::kExists;
+  if (committing->durability == Durability::kNone) return;
+  const absl::StatusOr<uint64_t> settlement =
+      store_->MakeDurable(key, committing->durability);
+  if (settlement.ok()) {
+    put->settlement = *settlement;
+    if (*settlement != 0) put->state = PutOps::State::kExistsUnsettled;
+    return;
+  }
+  put->state = PutOps::State::kNotStored;
+  NoteDetail(settlement.status(), committing);
+}
+
+// Of what was refused, the first is told why.
+void KvCore::Impl::NoteDetail(const absl::Status& status, Committing* committing) {
+  if (!committing->response->detail().empty()) return;
+  committing->response->set_detail(std::string(ToStd(status.message())));
 }
 
 absl::Status KvCore::Impl::Abort(const Call& call, const v1::AbortRequest& request) {

@@ -57,6 +57,7 @@ class LeaseTable::Impl {
  public:
   explicit Impl(const TokenSealer* sealer) : sealer_(sealer) {}
 
+  LeaseId MakeId(SessionId session);
   absl::StatusOr<Granted> Grant(TokenClaims claims, Lease lease);
   absl::StatusOr<Write> Redeem(const Holder& holder, LeaseId lease, Instant now);
   std::optional<Write> Revoke(SessionId session, LeaseId lease);
@@ -104,11 +105,15 @@ class LeaseTable::Impl {
   PinTable pins_;
 };
 
+LeaseId LeaseTable::Impl::MakeId(SessionId session) {
+  const uint64_t number = last_number_.fetch_add(1, std::memory_order_relaxed) + 1;
+  return LeaseId(number << kShardBits | IndexOf(session));
+}
+
 absl::StatusOr<LeaseTable::Granted> LeaseTable::Impl::Grant(TokenClaims claims, Lease lease) {
   Shard& shard = ShardOf(claims.session);
-  const uint64_t number = last_number_.fetch_add(1, std::memory_order_relaxed) + 1;
-  const uint64_t id = number << kShardBits | IndexOf(claims.session);
-  claims.lease = LeaseId(id);
+  claims.lease = MakeId(claims.session);
+  const auto id = static_cast<uint64_t>(claims.lease);
   Granted granted{claims.lease, sealer_->Seal(claims)};
   size_t held = 0;
   {
@@ -328,6 +333,8 @@ absl::StatusOr<LeaseTable::Granted> LeaseTable::GrantWrite(const Holder& holder,
   return impl_->Grant(
       claims, {.holder = holder, .expiry = expiry, .reservation = std::move(reservation)});
 }
+
+LeaseId LeaseTable::MakeId(SessionId session) { return impl_->MakeId(session); }
 
 absl::StatusOr<LeaseTable::Write> LeaseTable::Redeem(const Holder& holder, LeaseId lease,
                                                      Instant now) {

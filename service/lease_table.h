@@ -57,6 +57,9 @@ class LeaseTable final : public Gate {
   absl::StatusOr<Granted> GrantRead(const Holder& holder, BlockRef block, Instant expiry);
   absl::StatusOr<Granted> GrantWrite(const Holder& holder, Reservation reservation,
                                      Instant expiry);
+  // An id that no lease has had or will have, in the order of granting: for what a client
+  // is to ask for again by it, like a lease, though it holds nothing.
+  LeaseId MakeId(SessionId session);
   // Ends a write lease and returns what it guarded. NotFound if it is not live;
   // PermissionDenied if it is another holder's; DeadlineExceeded if its time is up at
   // `now`; FailedPrecondition while Admit copies into it. On error it stays in the

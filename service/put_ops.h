@@ -30,7 +30,12 @@ class PutOps {
     kChecksumMismatch,
     kSettling,   // committed, but not to be acknowledged before its settlement is OK
     kNotStored,  // its settlement failed
+    kExistsUnsettled,  // another's block, that this put is to find durable
   };
+  // Asked for again, it may have another state.
+  static bool IsUnsettled(State state) {
+    return state == State::kSettling || state == State::kExistsUnsettled;
+  }
   struct Put {
     // ChecksumSeed of the key. Two keys of one op that collide would make the second
     // look committed: a miss later, at odds of 2^-44 for 1024 keys.
@@ -38,7 +43,7 @@ class PutOps {
     LeaseId lease{};
     LaneId lane{};
     State state = State::kOpen;
-    uint64_t settlement = 0;  // while settling
+    uint64_t settlement = 0;  // while settling or unsettled
   };
 
   // The latest put of each key that is known of `op_id`, by key_hash. Empty for a new op.

@@ -19,6 +19,8 @@ namespace kvasir {
 struct TierBlock {
   BlockInfo info;
   uint64_t generation = 0;
+  // What it survives: at least what was asked of a Store of it.
+  Durability durability = Durability::kNone;
 };
 
 // A slower place for blocks, beneath memory. Copies bytes in and out; hands out no
@@ -27,7 +29,8 @@ struct TierBlock {
 // A block is named by key and generation. Generations of a key grow with its commits, so
 // they, and not the order of calls, say which block is newer: a Store of an older
 // generation than the tier has, or than a Delete named, changes nothing and is OK. That
-// lets a demotion lose every race against a removal.
+// lets a demotion lose every race against a removal. A Store of the very generation that
+// the tier has is how a block is made to survive more.
 //
 // The tier knows what it has without IO: Find and List never wait for a disk. What Find
 // tells may be gone when Load comes: a budget, or a flipped bit, is then a miss.

@@ -52,7 +52,9 @@ struct TierCatalog::Entry {
     return {.info = {.size_bytes = size_bytes,
                      .checksum = checksum,
                      .attributes = std::string(attributes())},
-            .generation = generation};
+            .generation = generation,
+            // What is placed in a segment was synced before.
+            .durability = Durability::kPower};
   }
 
   uint64_t segment = kNoSegment;

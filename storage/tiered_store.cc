@@ -142,23 +142,53 @@ absl::StatusOr<uint64_t> TieredStore::SettleBelow(BlockRef block, Durability dur
     return 0;
   }
   const uint64_t hidden = block.generation() - 1;
-  const uint64_t id = settlements_.Open();
-  const auto settle = [this, id](const absl::Status& status) {
-    settlements_.Settle(id, status);
-  };
   if (durability == Durability::kNone) {
-    eraser_.Erase(key, hidden, settle);
+    const uint64_t id = settlements_.Open();
+    eraser_.Erase(key, hidden, [this, id](const absl::Status& status) {
+      settlements_.Settle(id, status);
+    });
     return id;
   }
   if (older) mask_.Hide(key, hidden);
+  return StoreDurably(std::move(block), durability, /*replaces=*/older);
+}
+
+uint64_t TieredStore::StoreDurably(BlockRef block, Durability durability,
+                                   bool replaces) {
+  const std::string key(block.key());
   const uint64_t generation = block.generation();
+  const uint64_t id = settlements_.Open();
+  durable_stores_.Begin(
+      key, {.generation = generation, .durability = durability, .settlement = id});
   writer_.StoreDurably(
       std::move(block), durability,
-      [this, key, generation, older, settle](const absl::Status& stored) {
-        if (older) SettleReplaced(key, generation, stored);
-        settle(stored);
+      [this, key, generation, replaces, id](const absl::Status& stored) {
+        if (replaces) SettleReplaced(key, generation, stored);
+        durable_stores_.End(key, id);
+        settlements_.Settle(id, stored);
       });
   return id;
+}
+
+absl::StatusOr<uint64_t> TieredStore::MakeDurable(std::string_view key,
+                                                  Durability durability) {
+  absl::StatusOr<BlockRef> block = memory_.Peek(key);
+  const std::optional<TierBlock> below = mask_.Find(key);
+  if (!block.ok() && !below.has_value()) {
+    return absl::NotFoundError("store: the key is not stored");
+  }
+  const bool stored =
+      below.has_value() && (!block.ok() || below->generation == block->generation());
+  if (stored && below->durability >= durability) return 0;
+  if (!block.ok()) {
+    return absl::UnavailableError(
+        "store: the block is on disk only, which does not promise as much");
+  }
+  const uint64_t open = durable_stores_.Find(key, block->generation(), durability);
+  if (open != 0) return open;
+  absl::Status possible = CheckDurable(block->size_bytes());
+  if (!possible.ok()) return possible;
+  return StoreDurably(*std::move(block), durability, /*replaces=*/false);
 }
 
 uint64_t TieredStore::GenerationOnDisk(std::string_view key) const {

@@ -14,6 +14,7 @@
 #include "base/executor.h"
 #include "storage/block_store.h"
 #include "storage/demoter.h"
+#include "storage/durable_stores.h"
 #include "storage/key_info.h"
 #include "storage/promoter.h"
 #include "storage/settlements.h"
@@ -89,6 +90,11 @@ class TieredStore {
   // durable put fails that replaced a block of the tier, that block is back by then.
   absl::StatusOr<uint64_t> Commit(Reservation reservation, uint64_t checksum,
                                   Durability durability);
+  // Makes the block that the key has as durable as a put with that durability would. 0: it
+  // is. Otherwise the number of a settlement, that of another's store if one is under way.
+  // NotFound if the key has none; ResourceExhausted or Unavailable as CheckDurable, or if
+  // the block is on disk only, without that promise.
+  absl::StatusOr<uint64_t> MakeDurable(std::string_view key, Durability durability);
   Settlements* settlements() { return &settlements_; }
 
   // Memory's block; NotFound if memory has none, wherever else it is.
@@ -127,6 +133,8 @@ class TieredStore {
 
  private:
   absl::StatusOr<uint64_t> SettleBelow(BlockRef block, Durability durability);
+  // The number of a settlement. `replaces`: the tier may have an older block, hidden by now.
+  uint64_t StoreDurably(BlockRef block, Durability durability, bool replaces);
   // What the tier has of the key, hidden or not; 0: nothing.
   uint64_t GenerationOnDisk(std::string_view key) const;
   void SettleReplaced(std::string_view key, uint64_t generation,
@@ -140,6 +148,7 @@ class TieredStore {
   BlockStore memory_;
   TierHealth health_;
   Settlements settlements_;
+  DurableStores durable_stores_;
   TierWriter writer_;
   TierEraser eraser_;
   Promoter promoter_;

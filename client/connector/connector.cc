@@ -61,8 +61,10 @@ std::optional<std::chrono::milliseconds> Soonest(
   return usual.has_value() ? std::min(*call.timeout, *usual) : call.timeout;
 }
 
-bool IsStored(const absl::Status& status) {
-  return status.ok() || absl::IsAlreadyExists(status) || absl::IsAborted(status);
+// Another client's put is as good, unless that may be less durable than this one.
+bool IsStored(const absl::Status& status, Durability durability) {
+  return status.ok() || absl::IsAlreadyExists(status) ||
+         (absl::IsAborted(status) && durability == Durability::kNone);
 }
 
 }  // namespace
@@ -219,12 +221,13 @@ std::vector<absl::Status> Connector::BatchedPut(std::span<const PutItem> items,
       client_->Put(sent, {.timeout = Soonest(call, options_.put_timeout),
                           .durability = options_.durability});
   for (const absl::Status& status : statuses) {
-    ++(status.ok() ? puts_ : IsStored(status) ? puts_present_ : put_failures_);
+    const bool stored = IsStored(status, options_.durability);
+    ++(status.ok() ? puts_ : stored ? puts_present_ : put_failures_);
   }
   std::vector<absl::Status> answers(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
     const absl::Status& status = statuses[sent_as[i]];
-    if (!IsStored(status)) answers[i] = status;
+    if (!IsStored(status, options_.durability)) answers[i] = status;
   }
   return answers;
 }

@@ -59,7 +59,7 @@ struct ConnectorOptions {
   std::optional<std::chrono::milliseconds> put_timeout;
   // What the blocks that this connector stores survive once their put is OK. Such a put
   // waits for the node's disk: put_timeout must leave it the time. One that is stored
-  // already keeps what it was put with.
+  // already is made as durable.
   Durability durability = Durability::kNone;
   // How long the pins of a lookup_id last if no get consumes them.
   std::chrono::milliseconds pin_ttl{30'000};

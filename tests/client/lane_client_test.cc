@@ -439,6 +439,31 @@ TEST_F(LaneClientTest, WhatArrivedIsCommittedBesideWhatDidNot) {
   EXPECT_EQ(node_.blocks.count("b"), 0u);
 }
 
+TEST_F(LaneClientTest, WhatIsPendingIsAskedForThoughNothingElseArrived) {
+  Open();
+  node_.on_moved = [](std::span<Transfer> transfers) {
+    for (Transfer& transfer : transfers) {
+      transfer.status = absl::PermissionDeniedError("write: the token does not fit");
+    }
+  };
+  node_.on_response = [](v1::LaneResponse* response) {
+    if (response->has_grant_writes()) {
+      response->mutable_grant_writes()->mutable_grants(0)->set_outcome(
+          v1::KEY_OUTCOME_PENDING);
+    } else if (response->has_commit()) {
+      response->mutable_commit()->set_outcomes(0, v1::KEY_OUTCOME_EXISTS);
+    }
+  };
+  const std::string_view bytes = "bytes";
+  const std::array slices{std::as_bytes(std::span(bytes))};
+  const std::vector<PutItem> items{{"stored", slices, ""}, {"refused", slices, ""}};
+  std::vector<KeyResult> results(2);
+  ASSERT_TRUE(lane_->Put(items, {.op_id = 9, .replace = false, .deadline = In(1000)}, results)
+                  .ok());
+  EXPECT_EQ(results[0].outcome, Outcome::kExists);
+  EXPECT_EQ(results[1].outcome, Outcome::kOther);
+}
+
 TEST_F(LaneClientTest, ALostCommitReplyLeavesTheOutcomeOpen) {
   Open();
   node_.on_request = [](const v1::LaneRequest& request) {

@@ -164,6 +164,49 @@ TEST_F(KvCoreTierTest, DurablePutThatTheDiskDidNotTakeIsRefused) {
   EXPECT_EQ(Put("j", 9, v1::DURABILITY_UNSPECIFIED), v1::KEY_OUTCOME_OK);
 }
 
+TEST_F(KvCoreTierTest, DurablePutOfAStoredBlockExistsOnceTheDiskHasIt) {
+  ASSERT_EQ(Put("k", 1, v1::DURABILITY_UNSPECIFIED), v1::KEY_OUTCOME_OK);
+  const v1::WriteGrant grant = Grant("k", 7, v1::DURABILITY_PROCESS);
+  ASSERT_EQ(grant.outcome(), v1::KEY_OUTCOME_PENDING);
+  EXPECT_EQ(Grant("k", 7, v1::DURABILITY_PROCESS).lease(), grant.lease());
+  const auto commit = CommitRequest(grant.lease(), "k", 7, v1::DURABILITY_PROCESS, 500);
+  EXPECT_EQ(Handle(commit).commit().outcomes(0), v1::KEY_OUTCOME_PENDING);
+  EXPECT_TRUE(WhenSettled(commit));
+  EXPECT_FALSE(fake_.Find("k").has_value());
+  node_.tier_writes.RunAll();
+  EXPECT_EQ(answers_, 1);
+  EXPECT_EQ(Handle(commit).commit().outcomes(0), v1::KEY_OUTCOME_EXISTS);
+  EXPECT_EQ(fake_.Find("k")->durability, Durability::kProcess);
+  EXPECT_EQ(Grant("k", 8, v1::DURABILITY_PROCESS).outcome(), v1::KEY_OUTCOME_EXISTS);
+}
+
+TEST_F(KvCoreTierTest, DurablePutOfAStoredBlockThatTheDiskDoesNotTakeIsRefused) {
+  PutBelow("below");
+  ASSERT_EQ(Put("k", 1, v1::DURABILITY_UNSPECIFIED), v1::KEY_OUTCOME_OK);
+  disk_.FailStores(absl::ResourceExhaustedError("no space"));
+  const uint64_t lease = Grant("k", 7, v1::DURABILITY_PROCESS).lease();
+  node_.tier_writes.RunAll();
+  const v1::LaneResponse response =
+      Handle(CommitRequest(lease, "k", 7, v1::DURABILITY_PROCESS));
+  EXPECT_EQ(response.commit().outcomes(0), v1::KEY_OUTCOME_REFUSED);
+  EXPECT_EQ(response.commit().detail(), "no space");
+  EXPECT_EQ(Grant("k", 8, v1::DURABILITY_PROCESS).outcome(), v1::KEY_OUTCOME_REFUSED);
+  // What the disk has already asks nothing of it.
+  EXPECT_EQ(Grant("below", 9, v1::DURABILITY_POWER).outcome(), v1::KEY_OUTCOME_EXISTS);
+}
+
+TEST_F(KvCoreTierTest, DurablePutThatLosesAtItsCommitWaitsForTheWinnersBlock) {
+  const v1::WriteGrant slow = Grant("k", 7, v1::DURABILITY_PROCESS);
+  ASSERT_TRUE(node_.Fill(peer_, slow, kBytes).ok());
+  ASSERT_EQ(Put("k", 1, v1::DURABILITY_UNSPECIFIED, /*replace=*/true),
+            v1::KEY_OUTCOME_OK);
+  const auto commit = CommitRequest(slow.lease(), "k", 7, v1::DURABILITY_PROCESS);
+  EXPECT_EQ(Handle(commit).commit().outcomes(0), v1::KEY_OUTCOME_PENDING);
+  node_.tier_writes.RunAll();
+  EXPECT_EQ(Handle(commit).commit().outcomes(0), v1::KEY_OUTCOME_EXISTS);
+  EXPECT_TRUE(fake_.Find("k").has_value());
+}
+
 TEST_F(KvCoreTierTest, DurablePutNeedsAnOpId) {
   v1::GrantWritesRequest request;
   request.set_durability(v1::DURABILITY_POWER);

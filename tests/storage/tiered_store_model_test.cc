@@ -37,6 +37,7 @@ class Model {
   uint64_t crashes() const { return crashes_; }
   uint64_t hits() const { return hits_; }
   uint64_t promotions() const { return promotions_; }
+  uint64_t made_durable() const { return made_durable_; }
 
  private:
   // Versions are numbers of puts; 0 is a miss.
@@ -71,6 +72,7 @@ class Model {
     if (draw < 25) return Put(SomeKey());
     if (draw < 45) return Get(SomeKey());
     if (draw < 52) return Remove(SomeKey());
+    if (draw < 55) return MakeDurable(SomeKey());
     if (draw < 60) return (void)store_->Promote(SomeKey(), {});
     if (draw < 70) return (void)writes_.RunOne();
     if (draw < 80) return (void)loads_.RunOne();
@@ -121,6 +123,22 @@ class Model {
     key.durability = durability;
     key.after.insert({0, version});
     if (key.open == 0) key.after = {0, version};
+  }
+
+  // As a put that finds the key stored. Waits for it, so that the last put is settled too.
+  void MakeDurable(const std::string& name) {
+    Key& key = keys_[name];
+    const auto durability = static_cast<Durability>(1 + random_() % 2);
+    const absl::StatusOr<uint64_t> settlement = store_->MakeDurable(name, durability);
+    writes_.RunAll();
+    Settle(&key);
+    const bool durable = settlement.ok() &&
+                         (*settlement == 0 || store_->settlements()->Result(*settlement)->ok());
+    if (!durable) return;
+    ++made_durable_;
+    const uint64_t found = Read(name);
+    EXPECT_TRUE(found == key.now || key.before.contains(found)) << name;
+    key = {.now = found, .must_hit = true, .after = {found}};
   }
 
   // Takes in what the last put has come to.
@@ -213,22 +231,24 @@ class Model {
   std::map<std::string, Key> keys_;
   std::map<uint64_t, uint64_t> versions_;  // by checksum
   uint64_t last_version_ = 0;
-  uint64_t crashes_ = 0, hits_ = 0, promotions_ = 0;
+  uint64_t crashes_ = 0, hits_ = 0, promotions_ = 0, made_durable_ = 0;
 };
 
 TEST(TieredStoreModel, EveryReadAndEveryRecoveryIsOneThatTheMapAllows) {
-  uint64_t crashes = 0, hits = 0, promotions = 0;
+  uint64_t crashes = 0, hits = 0, promotions = 0, made_durable = 0;
   for (uint64_t seed = 1; seed <= 300; ++seed) {
     Model model(seed);
     model.Run(1'000);
     crashes += model.crashes();
     hits += model.hits();
     promotions += model.promotions();
+    made_durable += model.made_durable();
     ASSERT_FALSE(HasFailure()) << "seed " << seed;
   }
   EXPECT_GT(crashes, 300);
   EXPECT_GT(hits, 10'000);
   EXPECT_GT(promotions, 1'000);
+  EXPECT_GT(made_durable, 1'000);
 }
 
 }  // namespace

@@ -408,6 +408,44 @@ TEST_F(TieredStoreTest, RefusedDurablePutDoesNotBringBackWhatWasRemoved) {
   EXPECT_EQ(Get("k"), 0);
 }
 
+TEST_F(TieredStoreTest, StoredBlockIsMadeDurableByOneStoreForAllWhoAsk) {
+  ASSERT_TRUE(Put("k", 1).ok());
+  const absl::StatusOr<uint64_t> first = store_->MakeDurable("k", Durability::kProcess);
+  ASSERT_TRUE(first.ok());
+  ASSERT_NE(*first, 0);
+  EXPECT_EQ(store_->MakeDurable("k", Durability::kProcess), first);
+  // What promises less is no help to who asks for more.
+  EXPECT_NE(store_->MakeDurable("k", Durability::kPower), first);
+  writes_.RunAll();
+  EXPECT_TRUE(Result(*first).ok());
+  EXPECT_EQ(*store_->MakeDurable("k", Durability::kPower), 0);
+  EXPECT_EQ(store_->MakeDurable("j", Durability::kProcess).status().code(),
+            absl::StatusCode::kNotFound);
+  Crash();
+  EXPECT_EQ(Get("k"), 1);
+}
+
+TEST_F(TieredStoreTest, WhatWaitsForADurablePutWaitsForThatStore) {
+  const absl::StatusOr<uint64_t> put = Put("k", 1, {.durability = Durability::kPower});
+  EXPECT_EQ(store_->MakeDurable("k", Durability::kProcess), put);
+  disk_.FailStores(absl::UnavailableError("EIO"));
+  writes_.RunAll();
+  EXPECT_EQ(store_->MakeDurable("k", Durability::kProcess).status().code(),
+            absl::StatusCode::kUnavailable);
+  EXPECT_EQ(VersionOf("k"), 1);
+}
+
+TEST_F(TieredStoreTest, BlockThatADemotionStoredIsMadeDurableToo) {
+  ASSERT_TRUE(Put("k", 1).ok());
+  while (!store_->SaveStep()) writes_.RunAll();
+  ASSERT_EQ(store_->Probe("k"), Residency::kBoth);
+  const absl::StatusOr<uint64_t> settlement =
+      store_->MakeDurable("k", Durability::kProcess);
+  ASSERT_NE(*settlement, 0);
+  writes_.RunAll();
+  EXPECT_EQ(fake_.Find("k")->durability, Durability::kProcess);
+}
+
 TEST_F(TieredStoreTest, SaveStepStoresEverythingThatMemoryHas) {
   for (int i = 0; i < 40; ++i) ASSERT_TRUE(Put("k" + std::to_string(i), 1).ok());
   while (!store_->SaveStep()) writes_.RunAll();

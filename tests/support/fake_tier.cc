@@ -122,7 +122,7 @@ std::optional<TierBlock> FakeTier::Find(std::string_view key) const {
   const auto place = places_.find(key);
   if (place == places_.end() || place->second.versions.empty()) return std::nullopt;
   const auto visible = place->second.versions.rbegin();
-  return TierBlock{visible->second.info, visible->first};
+  return TierBlock{visible->second.info, visible->first, visible->second.durability};
 }
 
 std::vector<Tier::Listed> FakeTier::List(std::string_view prefix, std::string_view after,

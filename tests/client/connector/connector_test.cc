@@ -175,6 +175,14 @@ TEST_F(ConnectorTest, StoredBeforeAndBeingStoredAreSuccess) {
   EXPECT_EQ(connector_->counters().puts_present, 2u);
 }
 
+TEST_F(ConnectorTest, DurablePutOfWhatIsBeingStoredIsNotSuccess) {
+  Start({.durability = Durability::kProcess});
+  store_->FailPut("busy", absl::AbortedError("another client is writing it"));
+  const OwnedPut put("busy", "v");
+  EXPECT_EQ(connector_->Put(put.item()).code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(connector_->counters().put_failures, 1u);
+}
+
 TEST_F(ConnectorTest, AKeyThatStandsTwiceInAPutIsStoredOnce) {
   const OwnedPut a("k", "first"), b("k", "second"), c("l", "other");
   const auto statuses = connector_->BatchedPut(std::vector{a.item(), b.item(), c.item()});
