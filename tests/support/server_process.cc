@@ -28,11 +28,10 @@ using std::chrono::milliseconds;
 
 // Beside the test in its runfiles, which is also where `bazel run` starts; else beside
 // the binary itself.
-std::string BinaryPath() {
-  const std::string near = "service/kvasird";
-  if (std::filesystem::exists(near)) return std::filesystem::absolute(near);
+std::string BinaryPath(const std::string& binary) {
+  if (std::filesystem::exists(binary)) return std::filesystem::absolute(binary);
   const std::string self = std::filesystem::read_symlink("/proc/self/exe");
-  return self + ".runfiles/kvasir/service/kvasird";
+  return self + ".runfiles/kvasir/" + binary;
 }
 
 // Short, because a unix socket's path has at most 107 bytes.
@@ -69,12 +68,13 @@ struct Child {
   UniqueFd pidfd;
 };
 
-absl::StatusOr<Child> SpawnServer(std::vector<std::string> flags,
-                                  const std::vector<std::string>& extra_environment,
+// Of `options`, what to run and its environment.
+absl::StatusOr<Child> SpawnServer(const ServerProcess::Options& options,
+                                  std::vector<std::string> flags,
                                   const std::string& log_path) {
-  const std::string binary = BinaryPath();
+  const std::string binary = BinaryPath(options.binary);
   flags.insert(flags.begin(), binary);
-  std::vector<std::string> environment = Environment(extra_environment);
+  std::vector<std::string> environment = Environment(options.environment);
   const std::vector<char*> argv = Pointers(flags);
   const std::vector<char*> envp = Pointers(environment);
   const UniqueFd log(
@@ -147,7 +147,7 @@ absl::Status ServerProcess::Spawn() {
                   [&name](const std::string& own) { return own.starts_with(name); });
     flags.push_back(flag);
   }
-  absl::StatusOr<Child> child = SpawnServer(flags, options_.environment, log_path());
+  absl::StatusOr<Child> child = SpawnServer(options_, flags, log_path());
   if (!child.ok()) return child.status();
   pid_ = child->pid;
   pidfd_ = std::move(child->pidfd);
@@ -190,6 +190,11 @@ std::string ServerProcess::log() const { return ReadAll(log_path()); }
 
 void ServerProcess::Signal(int signal) { kill(pid_, signal); }
 
+bool ServerProcess::EndsWithin(milliseconds patience) const {
+  pollfd wait{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
+  return poll(&wait, 1, static_cast<int>(patience.count())) == 1;
+}
+
 absl::StatusOr<int> ServerProcess::WaitForExit() {
   absl::StatusOr<int> code = AwaitExit(pid_, pidfd_.get(), options_.patience);
   if (code.ok()) pid_ = -1;
@@ -200,7 +205,7 @@ absl::StatusOr<ServerRun> RunServer(const std::vector<std::string>& flags,
                                     const std::vector<std::string>& environment) {
   const std::string directory = MakeDirectory();
   const std::string log_path = directory + "/log";
-  absl::StatusOr<Child> child = SpawnServer(flags, environment, log_path);
+  absl::StatusOr<Child> child = SpawnServer({.environment = environment}, flags, log_path);
   if (!child.ok()) return child.status();
   const absl::StatusOr<int> code =
       AwaitExit(child->pid, child->pidfd.get(), milliseconds(60'000));

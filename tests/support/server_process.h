@@ -25,6 +25,8 @@ class ServerProcess {
     // of its own for shm, a ready file. A flag given here replaces that of the name.
     std::vector<std::string> flags;
     std::vector<std::string> environment;  // "NAME=value"; KVASIR_* of ours is not passed
+    // What to run, as runfiles name it; the test has it among its data.
+    std::string binary = "service/kvasird";
     // To be ready, and to end. Generous: machines that test are busy.
     std::chrono::milliseconds patience{60'000};
   };
@@ -52,6 +54,8 @@ class ServerProcess {
   // Waits for its end: the exit code, or 128 plus the signal that killed it.
   // DeadlineExceeded.
   absl::StatusOr<int> WaitForExit();
+  // Whether it has ended, or ends within `patience`. From any thread, until WaitForExit.
+  bool EndsWithin(std::chrono::milliseconds patience) const;
 
  private:
   explicit ServerProcess(const Options& options);
