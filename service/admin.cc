@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/escaping.h"
 #include "base/bytes.h"
 #include "base/limits.h"
@@ -266,25 +265,13 @@ absl::Status Admin::RemoveKeys(const v1::RemoveKeysRequest& request,
   return absl::OkStatus();
 }
 
-absl::Status Admin::Clear(const v1::ClearRequest& request, v1::ClearResponse* response,
-                          absl::FunctionRef<bool()> cancelled) const {
-  const std::string prefix = ReadPrefix(request);
-  if (prefix.empty() && !request.all()) {
+absl::StatusOr<std::unique_ptr<Clearing>> Admin::Clear(const v1::ClearRequest& request,
+                                                       Clearing::Options options) const {
+  options.prefix = ReadPrefix(request);
+  if (options.prefix.empty() && !request.all()) {
     return BadRequest("clear: without a prefix it removes every key; say all to do so");
   }
-  uint64_t removed = 0;
-  std::string after;
-  while (!cancelled()) {
-    const std::vector<KeyInfo> page = view_->store->List(prefix, after, kMaxListPageSize);
-    for (const KeyInfo& info : page)
-      removed += view_->store->Remove(info.key) == TieredStore::Removed::kAbsent ? 0 : 1;
-    if (page.size() < kMaxListPageSize) {
-      response->set_removed_count(removed);
-      return absl::OkStatus();
-    }
-    after = page.back().key;
-  }
-  return absl::CancelledError(fmt::format("clear: cancelled after {} keys", removed));
+  return std::make_unique<Clearing>(view_->store, std::move(options));
 }
 
 absl::Status Admin::GetNodeInfo(const v1::GetNodeInfoRequest&,

@@ -2,10 +2,12 @@
 #define KVASIR_SERVICE_ADMIN_H_
 
 #include <functional>
+#include <memory>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "kvasir/v1/admin.pb.h"
+#include "service/clearing.h"
 #include "service/node_view.h"
 
 namespace kvasir {
@@ -35,9 +37,9 @@ class Admin {
                         v1::ListPinsResponse* response) const;
   absl::Status RemoveKeys(const v1::RemoveKeysRequest& request,
                           v1::RemoveKeysResponse* response) const;
-  // Stops between pages once `cancelled` says so: Cancelled.
-  absl::Status Clear(const v1::ClearRequest& request, v1::ClearResponse* response,
-                     absl::FunctionRef<bool()> cancelled) const;
+  // To be run by the caller; takes `options` but for the prefix.
+  absl::StatusOr<std::unique_ptr<Clearing>> Clear(const v1::ClearRequest& request,
+                                                  Clearing::Options options) const;
   absl::Status GetNodeInfo(const v1::GetNodeInfoRequest& request,
                            v1::GetNodeInfoResponse* response) const;
   absl::Status GetStats(const v1::GetStatsRequest& request,

@@ -1,9 +1,58 @@
 #include "service/admin_service.h"
 
+#include <cstdint>
+#include <memory>
+#include <utility>
+
 #include "absl/status/status.h"
 #include "proto/grpc_status.h"
+#include "service/clearing.h"
 
 namespace kvasir {
+
+namespace {
+
+// A Clear that may end on another thread, once the disk has deleted what it removes.
+class ClearCall final : public grpc::ServerUnaryReactor {
+ public:
+  struct World {
+    const Admin* admin;
+    RequestMetrics* metrics;
+    const Clock* clock;
+  };
+  ClearCall(const World& world, grpc::CallbackServerContext* context,
+            v1::ClearResponse* response)
+      : world_(world), context_(context), response_(response) {}
+
+  void Start(const v1::ClearRequest& request) {
+    auto clearing = world_.admin->Clear(
+        request, {.prefix = {},
+                  .cancelled = [this] { return context_->IsCancelled(); },
+                  .done =
+                      [this](const absl::Status& status, uint64_t removed_count) {
+                        response_->set_removed_count(removed_count);
+                        End(status);
+                      }});
+    if (!clearing.ok()) return End(clearing.status());
+    clearing_ = *std::move(clearing);
+    clearing_->Run();
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  void End(const absl::Status& status) {
+    world_.metrics->Record(Method::kAdmin, world_.clock->Now() - begin_, status.code());
+    Finish(ToGrpcStatus(status));  // From here on OnDone may have been.
+  }
+
+  const World world_;
+  grpc::CallbackServerContext* const context_;
+  v1::ClearResponse* const response_;
+  const Instant begin_ = world_.clock->Now();
+  std::unique_ptr<Clearing> clearing_;
+};
+
+}  // namespace
 
 AdminService::AdminService(const Admin* admin, RequestMetrics* metrics,
                            const Clock* clock)
@@ -71,10 +120,10 @@ grpc::ServerUnaryReactor* AdminService::RemoveKeys(grpc::CallbackServerContext* 
 grpc::ServerUnaryReactor* AdminService::Clear(grpc::CallbackServerContext* context,
                                               const v1::ClearRequest* request,
                                               v1::ClearResponse* response) {
-  return Answer(context, [&] {
-    return admin_->Clear(*request, response,
-                         [context] { return context->IsCancelled(); });
-  });
+  auto* const call = new ClearCall({.admin = admin_, .metrics = metrics_, .clock = clock_},
+                                   context, response);
+  call->Start(*request);
+  return call;
 }
 
 grpc::ServerUnaryReactor* AdminService::GetNodeInfo(grpc::CallbackServerContext* context,

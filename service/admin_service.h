@@ -10,8 +10,9 @@
 
 namespace kvasir {
 
-// Feeds Admin from gRPC. Calls are answered on the thread that gRPC calls them on; of
-// them only Clear of very many keys takes long, and it heeds its cancellation.
+// Feeds Admin from gRPC. Calls are answered on the thread that gRPC calls them on, but
+// Clear, which is answered once the disk has deleted what it removes, and heeds its
+// cancellation between pages.
 class AdminService final : public v1::AdminService::CallbackService {
  public:
   // None owned; all must outlive the service.

@@ -248,6 +248,18 @@ TieredStore::Removed TieredStore::Remove(std::string_view key) {
   return removed ? Removed::kRemoved : Removed::kAbsent;
 }
 
+TieredStore::Removed TieredStore::RemovalOf(std::string_view key) const {
+  switch (eraser_.Find(key)) {
+    case TierEraser::Fate::kUnderWay:
+      return Removed::kPending;
+    case TierEraser::Fate::kFailed:
+      return Removed::kFailed;
+    case TierEraser::Fate::kNone:
+      break;
+  }
+  return Removed::kRemoved;
+}
+
 void TieredStore::Step() {
   demoter_.Step();
   if (mask_.tier() == nullptr) return;

@@ -115,6 +115,9 @@ class TieredStore {
     kFailed,   // the disk does not take it now
   };
   Removed Remove(std::string_view key);
+  // What a removal that was kPending has come to, without asking for it again, which would
+  // remove what was put since: kRemoved, kPending or kFailed.
+  Removed RemovalOf(std::string_view key) const;
   // Runs `settled` when a removal that is kPending may have another answer. False, and
   // never, if it has it already.
   bool AwaitRemoval(std::string_view key, absl::AnyInvocable<void() &&> settled) {

@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "client/client.h"
+#include "tests/integration/raw_session.h"
 #include "tests/storage/described_bytes.h"
 #include "tests/support/server_process.h"
 
@@ -149,6 +150,37 @@ TEST_F(RestartTest, KillLosesNoDurablePutAndBringsBackNothingThatWasRemoved) {
   EXPECT_EQ(Hits(kept, 1), kBatch);
   EXPECT_EQ(Hits(removed, 1), 0);
   Hits(replaced, 2);  // A miss, or the newer one.
+}
+
+TEST_F(RestartTest, ClearLeavesNothingThatAKillBringsBack) {
+  StartServer();
+  for (size_t batch = 0; batch < 4; ++batch) {
+    MustPut(BatchOfKeys(batch), 1, {.durability = Durability::kPower});
+  }
+  RawStubs stubs(server_->listen());
+  v1::ClearRequest everything;
+  everything.set_all(true);
+  v1::ClearResponse cleared;
+  const grpc::Status status =
+      stubs.admin->Clear(NewContext().get(), everything, &cleared);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(cleared.removed_count(), 4 * kBatch);
+  Stop(SIGKILL);
+  StartServer();
+  for (size_t batch = 0; batch < 4; ++batch) EXPECT_EQ(Hits(BatchOfKeys(batch), 1), 0);
+}
+
+TEST_F(RestartTest, DurablePutOfAStoredBlockSurvivesAKill) {
+  StartServer();
+  const std::vector<std::string> keys = BatchOfKeys(0);
+  MustPut(keys, 1, {});
+  for (const absl::Status& status :
+       Put(keys, 1, {.durability = Durability::kProcess})) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kAlreadyExists) << status;
+  }
+  Stop(SIGKILL);
+  StartServer();
+  EXPECT_EQ(Hits(keys, 1), kBatch);
 }
 
 TEST_F(RestartTest, SecondServerOnOneDirectoryFailsAndSaysWhy) {
