@@ -86,7 +86,8 @@ class KvCore {
   // those inside the request. Errors of the request as a whole: Unauthenticated
   // (SESSION_UNKNOWN), NotFound (LANE_UNKNOWN; also for a grant to write on a lane whose
   // writes were fenced), InvalidArgument (LIMIT_EXCEEDED, BAD_REQUEST), Unavailable
-  // (DRAINING; grants to write and pins only). Everything about one key is in the
+  // (DRAINING; grants to write and pins only), and InvalidArgument (BAD_REQUEST) for a
+  // wait_ms, which only Handle's caller can honour. Everything about one key is in the
   // response. A TTL of 0 is the default, one out of bounds is cut to them.
   absl::Status Lookup(SessionId session, const v1::LookupRequest& request,
                       v1::LookupResponse* response);

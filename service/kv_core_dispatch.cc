@@ -1,3 +1,6 @@
+#include <string_view>
+
+#include "fmt/core.h"
 #include "proto/codec.h"
 #include "service/kv_core_impl.h"
 
@@ -10,6 +13,14 @@ template <typename Message>
 Message* Emptied(Message* message) {
   message->Clear();
   return message;
+}
+
+// Only a lane puts answers off; whoever asked that here would take the answer of now for
+// that of later.
+absl::Status CheckNoWait(std::string_view verb, uint32_t wait_ms) {
+  if (wait_ms == 0) return absl::OkStatus();
+  return BadRequest(
+      fmt::format("{}: wait_ms is {}, and only requests on a lane wait", verb, wait_ms));
 }
 
 }  // namespace
@@ -74,6 +85,9 @@ absl::Status KvCore::GrantReads(SessionId session, LaneId lane,
                                 const v1::GrantReadsRequest& request,
                                 v1::GrantReadsResponse* response,
                                 absl::AnyInvocable<void() &&>* after_reply) {
+  if (absl::Status status = CheckNoWait("grant reads", request.wait_ms()); !status.ok()) {
+    return impl_->Count(status);
+  }
   const auto call = impl_->Enter(session, lane);
   if (!call.ok()) return impl_->Count(call.status());
   return impl_->Count(impl_->GrantReads(*call, request, Emptied(response), after_reply));
@@ -89,6 +103,9 @@ absl::Status KvCore::GrantWrites(SessionId session, LaneId lane,
 
 absl::Status KvCore::Commit(SessionId session, LaneId lane, const v1::CommitRequest& request,
                             v1::CommitResponse* response) {
+  if (absl::Status status = CheckNoWait("commit", request.wait_ms()); !status.ok()) {
+    return impl_->Count(status);
+  }
   const auto call = impl_->Enter(session, lane);
   if (!call.ok()) return impl_->Count(call.status());
   return impl_->Count(impl_->Commit(*call, request, Emptied(response)));
@@ -113,6 +130,9 @@ absl::Status KvCore::Release(SessionId session, const v1::ReleaseRequest& reques
 
 absl::Status KvCore::Remove(SessionId session, const v1::RemoveRequest& request,
                             v1::RemoveResponse* response) {
+  if (absl::Status status = CheckNoWait("remove", request.wait_ms()); !status.ok()) {
+    return impl_->Count(status);
+  }
   const auto call = impl_->Enter(session);
   if (!call.ok()) return impl_->Count(call.status());
   return impl_->Count(impl_->Remove(*call, request, Emptied(response)));

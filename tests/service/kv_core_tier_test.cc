@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/limits.h"
+#include "base/status_reason.h"
 #include "tests/support/core_harness.h"
 #include "tests/support/fake_tier.h"
 #include "tests/support/flaky_tier.h"
@@ -225,6 +226,28 @@ TEST_F(KvCoreTierTest, ReplacingWhatIsOnDiskIsPendingUntilThatIsDeleted) {
   node_.tier_writes.RunAll();
   EXPECT_EQ(Handle(again).commit().outcomes(0), v1::KEY_OUTCOME_OK);
   EXPECT_FALSE(fake_.Find("k").has_value());
+}
+
+TEST_F(KvCoreTierTest, CallOutsideOfALaneThatAsksToWaitIsRefused) {
+  PutBelow("k");
+  v1::GrantReadsRequest read = ReadRequest("k", 500).grant_reads();
+  v1::GrantReadsResponse granted;
+  EXPECT_EQ(
+      ReasonOf(node_.core.GrantReads(peer_.session, peer_.lane, read, &granted, nullptr)),
+      kReasonBadRequest);
+  read.set_wait_ms(0);
+  EXPECT_TRUE(
+      node_.core.GrantReads(peer_.session, peer_.lane, read, &granted, nullptr).ok());
+  v1::CommitRequest commit;
+  commit.set_wait_ms(1);
+  v1::CommitResponse committed;
+  EXPECT_EQ(ReasonOf(node_.core.Commit(peer_.session, peer_.lane, commit, &committed)),
+            kReasonBadRequest);
+  v1::RemoveRequest remove;
+  remove.set_wait_ms(1);
+  v1::RemoveResponse removed;
+  EXPECT_EQ(ReasonOf(node_.core.Remove(peer_.session, remove, &removed)),
+            kReasonBadRequest);
 }
 
 TEST_F(KvCoreTierTest, RemovalFromDiskIsPendingUntilItIsDone) {
