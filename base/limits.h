@@ -102,6 +102,7 @@ inline constexpr std::chrono::milliseconds kTierSlowAfter{2'000};  // one call
 inline constexpr std::chrono::milliseconds kTierCalmAfter{10'000};  // without a slow one
 inline constexpr size_t kTierLoadFailuresMax = 3;  // in a row, then no more loads
 inline constexpr std::chrono::milliseconds kTierProbeInterval{5'000};  // of one that fails
+inline constexpr std::chrono::milliseconds kTierWarningInterval{10'000};  // in the log
 inline constexpr size_t kTierProbeBytes = 64 * kKiB;
 
 }  // namespace kvasir

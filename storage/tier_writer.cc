@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "fmt/core.h"
 
 namespace kvasir {
@@ -165,6 +166,32 @@ void TierWriter::StoreAll(std::span<Item> items) {
     world_.health->End(call, TierHealth::Call::kStore, status, world_.clock->Now());
   }
   for (Item* item : stored) item->status = status;
+  if (!status.ok()) Warn(status, records);
+}
+
+void TierWriter::Warn(const absl::Status& status,
+                      std::span<const Tier::Record> records) {
+  Unlogged failed;
+  {
+    MutexLock lock(&mu_);
+    for (const Tier::Record& record : records) {
+      ++unlogged_.blocks;
+      unlogged_.bytes += record.payload.size();
+      unlogged_.largest_bytes =
+          std::max<uint64_t>(unlogged_.largest_bytes, record.payload.size());
+    }
+    const Instant now = world_.clock->Now();
+    if (now < next_warning_) return;
+    next_warning_ = now + kTierWarningInterval;
+    failed = std::exchange(unlogged_, {});
+  }
+  Log(LogLevel::kWarning,
+      fmt::format("disk: it did not take {} blocks with {}, the largest {}, since the "
+                  "last such line: {}: {}",
+                  failed.blocks, FormatSize(failed.bytes),
+                  FormatSize(failed.largest_bytes),
+                  ToStd(absl::StatusCodeToString(status.code())),
+                  ToStd(status.message())));
 }
 
 void TierWriter::Finish(size_t index, std::vector<Item> items) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -89,6 +90,10 @@ class TierWriter {
     uint64_t blocks = 0, bytes = 0;  // under way too
     bool running = false;
   };
+  // Blocks that the tier did not take, and no line in the log tells of yet.
+  struct Unlogged {
+    uint64_t blocks = 0, bytes = 0, largest_bytes = 0;
+  };
   static constexpr size_t kDurable = 0, kDemotions = 1;
 
   absl::Status CheckRoomLocked(const Queue& queue, uint64_t size_bytes) const
@@ -98,6 +103,9 @@ class TierWriter {
   void Run(size_t queue) ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<Item> Take(size_t queue) ABSL_LOCKS_EXCLUDED(mu_);
   void StoreAll(std::span<Item> items) ABSL_LOCKS_EXCLUDED(mu_);
+  // Logs that the tier did not take the blocks: a line each kTierWarningInterval at most.
+  void Warn(const absl::Status& status, std::span<const Tier::Record> records)
+      ABSL_LOCKS_EXCLUDED(mu_);
   void Finish(size_t queue, std::vector<Item> items) ABSL_LOCKS_EXCLUDED(mu_);
 
   const World world_;
@@ -105,6 +113,8 @@ class TierWriter {
   std::array<Queue, 2> queues_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, int> storing_ ABSL_GUARDED_BY(mu_);  // by key
   Stats stats_ ABSL_GUARDED_BY(mu_);
+  Unlogged unlogged_ ABSL_GUARDED_BY(mu_);
+  Instant next_warning_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace kvasir

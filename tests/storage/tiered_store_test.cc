@@ -1,7 +1,9 @@
 #include "storage/tiered_store.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +21,9 @@
 
 namespace kvasir {
 namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr uint64_t kArenaBytes = kMiB;
 constexpr uint64_t kBlock = kArenaBytes / 64;
@@ -444,6 +449,30 @@ TEST_F(TieredStoreTest, BlockThatADemotionStoredIsMadeDurableToo) {
   ASSERT_NE(*settlement, 0);
   writes_.RunAll();
   EXPECT_EQ(fake_.Find("k")->durability, Durability::kProcess);
+}
+
+TEST_F(TieredStoreTest, WhatTheDiskDoesNotTakeIsLoggedNowAndThenWithoutKeys) {
+  const auto fail_one = [this](const std::string& key) {
+    disk_.FailStores(absl::OkStatus());
+    clock_.Advance(kTierProbeInterval);
+    store_->Step();
+    writes_.RunAll();
+    disk_.FailStores(absl::ResourceExhaustedError("no space"));
+    ASSERT_TRUE(Put(key, 1, {.durability = Durability::kPower}).ok());
+    writes_.RunAll();
+  };
+  ::testing::internal::CaptureStderr();
+  fail_one("secret1");
+  fail_one("secret2");
+  const std::string first = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(first, HasSubstr("1 blocks with 16 KiB"));
+  EXPECT_THAT(first, HasSubstr("RESOURCE_EXHAUSTED: no space"));
+  EXPECT_THAT(first, Not(HasSubstr("secret")));
+  EXPECT_EQ(std::ranges::count(first, '\n'), 1);
+  ::testing::internal::CaptureStderr();
+  fail_one("secret3");
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              HasSubstr("2 blocks with 32 KiB, the largest 16 KiB"));
 }
 
 TEST_F(TieredStoreTest, SaveStepStoresEverythingThatMemoryHas) {
