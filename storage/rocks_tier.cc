@@ -165,7 +165,7 @@ bool RocksTier::WriterBusy() const {
 }
 
 absl::Status RocksTier::Delete(std::span<const Tombstone> batch) {
-  rocksdb::WriteBatch meta;
+  MetaBatch meta;
   bool tidy = false;
   for (const Tombstone& tombstone : batch) {
     state_->RaiseGenerationMax(tombstone.generation);
@@ -183,7 +183,7 @@ absl::Status RocksTier::Delete(std::span<const Tombstone> batch) {
   }
   state_->removals.Trim(&state_->catalog);
   state_->PutState(&meta);
-  if (absl::Status written = state_->db->WriteMeta(&meta); !written.ok()) return written;
+  if (absl::Status written = state_->db->WriteMeta(meta); !written.ok()) return written;
   if (!tidy || !state_->segments.WantsMaintenance()) return absl::OkStatus();
   Waiter waiter;
   return Enqueue(&waiter);

@@ -5,6 +5,7 @@
 #include <rocksdb/env.h>
 #include <rocksdb/metadata.h>
 #include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -12,8 +13,10 @@
 #include <system_error>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "storage/disk_format.h"
 
 namespace kvasir {
@@ -121,6 +124,34 @@ absl::Status FromRocks(const rocksdb::Status& status, std::string_view what) {
   return absl::UnavailableError(text);
 }
 
+class RocksTierDb::Use {
+ public:
+  explicit Use(const RocksTierDb* db) : db_(db) {
+    absl::MutexLock lock(&db_->mu_);
+    const auto here = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(db_->mu_) {
+      return !db_->reopening_;
+    };
+    db_->mu_.Await(absl::Condition(&here));
+    ++db_->uses_;
+  }
+  ~Use() {
+    absl::MutexLock lock(&db_->mu_);
+    --db_->uses_;
+  }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+  // Unavailable if the database is closed.
+  absl::Status status() const {
+    if (db_->db_ != nullptr) return absl::OkStatus();
+    return absl::UnavailableError(
+        "use tier: its database is closed, and could not be opened again yet");
+  }
+
+ private:
+  const RocksTierDb* const db_;
+};
+
 RocksTierDb::RocksTierDb(const Options& options)
     : options_(options),
       segment_options_(DatabaseOptions(options), SegmentFamilyOptions()),
@@ -151,13 +182,16 @@ absl::Status RocksTierDb::OpenDatabase() {
   return absl::OkStatus();
 }
 
-RocksTierDb::~RocksTierDb() {
+RocksTierDb::~RocksTierDb() { CloseDatabase(); }
+
+void RocksTierDb::CloseDatabase() {
   if (db_ == nullptr) return;
   // Fails only if it was closed before, or holds snapshots, which nobody takes.
   for (rocksdb::ColumnFamilyHandle* family : {segments_, meta_}) {
     KV_CHECK(db_->DestroyColumnFamilyHandle(family).ok());
   }
   db_->Close().PermitUncheckedError();  // What was acknowledged is on disk already.
+  db_.reset();
 }
 
 std::vector<RocksTierDb::SegmentFile> RocksTierDb::Segments() const {
@@ -183,10 +217,52 @@ absl::StatusOr<uint64_t> RocksTierDb::CountEntries() const {
   return entries;
 }
 
-void RocksTierDb::ResumeAfterFailure() {
+void RocksTierDb::Mend() {
   if (!failed_.exchange(false, std::memory_order_relaxed)) return;
-  // If it does not help, the write that comes next says so.
-  db_->Resume().PermitUncheckedError();
+  if (!Resume()) Reopen();
+}
+
+bool RocksTierDb::Resume() {
+  const Use use(this);
+  if (!use.status().ok()) return false;
+  // If another error stops it still, the write that comes next says so.
+  return db_->Resume().severity() < rocksdb::Status::Severity::kFatalError;
+}
+
+void RocksTierDb::Reopen() {
+  // A database that is stopped can be read, one that is closed cannot: it is closed only
+  // once it can probably be opened.
+  if (absl::Status tried = TryDisk(); !tried.ok()) {
+    failed_.store(true, std::memory_order_relaxed);
+    return;
+  }
+  {
+    absl::MutexLock lock(&mu_);
+    if (reopening_) return;  // Another writer does it; this one waits for it as a use.
+    reopening_ = true;
+    const auto unused = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return uses_ == 0;
+    };
+    mu_.Await(absl::Condition(&unused));
+  }
+  CloseDatabase();
+  const absl::Status opened = OpenDatabase();
+  failed_.store(!opened.ok(), std::memory_order_relaxed);
+  Log(opened.ok() ? LogLevel::kWarning : LogLevel::kError,
+      opened.ok() ? "disk tier: opened its database again, which a failed write had stopped"
+                  : fmt::format("disk tier: {}", ToStd(opened.message())));
+  absl::MutexLock lock(&mu_);
+  reopening_ = false;
+}
+
+absl::Status RocksTierDb::TryDisk() const {
+  rocksdb::Env* const env =
+      options_.env != nullptr ? options_.env : rocksdb::Env::Default();
+  const std::string name = options_.staging + "/probe";
+  const std::string bytes(kDatabaseBlockBytes, '\0');
+  const rocksdb::Status wrote = rocksdb::WriteStringToFile(env, bytes, name, /*sync=*/true);
+  if (!wrote.ok()) return FromRocks(wrote, "try the disk");
+  return FromRocks(env->DeleteFile(name), "try the disk");
 }
 
 absl::Status RocksTierDb::Written(const rocksdb::Status& status, std::string_view what) {
@@ -195,7 +271,9 @@ absl::Status RocksTierDb::Written(const rocksdb::Status& status, std::string_vie
 }
 
 absl::Status RocksTierDb::Ingest(const std::vector<std::string>& paths) {
-  ResumeAfterFailure();
+  Mend();
+  const Use use(this);
+  if (absl::Status open = use.status(); !open.ok()) return open;
   rocksdb::IngestExternalFileOptions how;
   how.move_files = true;
   how.write_global_seqno = false;
@@ -208,7 +286,9 @@ absl::Status RocksTierDb::Ingest(const std::vector<std::string>& paths) {
 
 absl::Status RocksTierDb::DropSegments(std::span<const uint64_t> numbers) {
   if (numbers.empty()) return absl::OkStatus();
-  ResumeAfterFailure();
+  Mend();
+  const Use use(this);
+  if (absl::Status open = use.status(); !open.ok()) return open;
   std::vector<std::string> bounds;
   for (uint64_t number : numbers) {
     bounds.push_back(SegmentBegin(number));
@@ -226,36 +306,38 @@ absl::Status RocksTierDb::DropSegments(std::span<const uint64_t> numbers) {
 
 absl::Status RocksTierDb::Read(std::string_view data_key,
                                rocksdb::PinnableSlice* value) const {
+  const Use use(this);
+  if (absl::Status open = use.status(); !open.ok()) return open;
   rocksdb::ReadOptions how;
   how.verify_checksums = true;
   how.fill_cache = false;
   return FromRocks(db_->Get(how, segments_, ToSlice(data_key), value), "read record");
 }
 
-void RocksTierDb::PutMeta(rocksdb::WriteBatch* batch, std::string_view key,
-                          std::string_view value) {
-  KV_CHECK(batch->Put(meta_, ToSlice(key), ToSlice(value)).ok());
+absl::Status RocksTierDb::WriteMeta(const MetaBatch& batch) {
+  return WriteMetaAs(rocksdb::WriteOptions(), batch);
 }
 
-void RocksTierDb::DeleteMeta(rocksdb::WriteBatch* batch, std::string_view key) {
-  KV_CHECK(batch->Delete(meta_, ToSlice(key)).ok());
-}
-
-void RocksTierDb::DeleteMetaRange(rocksdb::WriteBatch* batch, std::string_view begin,
-                                  std::string_view end) {
-  KV_CHECK(batch->DeleteRange(meta_, ToSlice(begin), ToSlice(end)).ok());
-}
-
-absl::Status RocksTierDb::WriteMeta(rocksdb::WriteBatch* batch) {
-  ResumeAfterFailure();
-  return Written(db_->Write(rocksdb::WriteOptions(), batch), "write metadata");
-}
-
-absl::Status RocksTierDb::WriteMetaSynced(rocksdb::WriteBatch* batch) {
-  ResumeAfterFailure();
+absl::Status RocksTierDb::WriteMetaSynced(const MetaBatch& batch) {
   rocksdb::WriteOptions how;
   how.sync = true;
-  return Written(db_->Write(how, batch), "write metadata");
+  return WriteMetaAs(how, batch);
+}
+
+absl::Status RocksTierDb::WriteMetaAs(const rocksdb::WriteOptions& how,
+                                      const MetaBatch& batch) {
+  Mend();
+  const Use use(this);
+  if (absl::Status open = use.status(); !open.ok()) return open;
+  rocksdb::WriteBatch changes;
+  for (const auto& [kind, key, value] : batch.changes_) {
+    const rocksdb::Status added =
+        kind == MetaBatch::Kind::kPut      ? changes.Put(meta_, key, value)
+        : kind == MetaBatch::Kind::kDelete ? changes.Delete(meta_, key)
+                                           : changes.DeleteRange(meta_, key, value);
+    KV_CHECK(added.ok());
+  }
+  return Written(db_->Write(how, &changes), "write metadata");
 }
 
 absl::Status RocksTierDb::VisitMeta(
@@ -265,6 +347,8 @@ absl::Status RocksTierDb::VisitMeta(
   const rocksdb::Slice bound = ToSlice(end);
   how.iterate_upper_bound = &bound;
   how.verify_checksums = true;
+  const Use use(this);
+  if (absl::Status open = use.status(); !open.ok()) return open;
   const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(how, meta_));
   for (it->Seek(ToSlice(begin)); it->Valid(); it->Next()) {
     visit(ToView(it->key()), ToView(it->value()));

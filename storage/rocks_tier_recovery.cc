@@ -51,7 +51,7 @@ class Recovery {
 
   absl::Mutex mu_;
   // What ReportLost writes.
-  rocksdb::WriteBatch repairs_ ABSL_GUARDED_BY(mu_);
+  MetaBatch repairs_ ABSL_GUARDED_BY(mu_);
   uint64_t keys_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status failed_ ABSL_GUARDED_BY(mu_);
 };
@@ -101,7 +101,7 @@ void Recovery::SegmentLost(uint64_t segment, const SegmentMark& mark) {
     state_->RaiseGenerationMax(block.generation);
   }
   absl::MutexLock lock(&mu_);
-  state_->db->DeleteMeta(&repairs_, SegmentMarkKey(segment));
+  repairs_.Delete(SegmentMarkKey(segment));
 }
 
 bool Recovery::Replaced(const DiskRecord& record) {
@@ -184,9 +184,9 @@ void Recovery::SegmentDone(const absl::StatusOr<ListingHead>& head, uint64_t key
 
 absl::Status Recovery::ReportLost() {
   absl::MutexLock lock(&mu_);
-  if (repairs_.Count() == 0) return absl::OkStatus();
+  if (repairs_.empty()) return absl::OkStatus();
   state_->lost_blocks.store(lost_blocks_);
-  return state_->db->WriteMetaSynced(&repairs_);
+  return state_->db->WriteMetaSynced(repairs_);
 }
 
 }  // namespace

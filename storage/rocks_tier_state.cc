@@ -44,21 +44,21 @@ void RecentRemovals::Trim(TierCatalog* catalog) {
   }
 }
 
-void RocksTierState::PutState(rocksdb::WriteBatch* batch) const {
+void RocksTierState::PutState(MetaBatch* batch) const {
   const DiskState state{.generation_max = generation_max.load(std::memory_order_relaxed),
                         .next_segment = next_segment.load()};
-  db->PutMeta(batch, StateKey(), EncodeState(state));
+  batch->Put(StateKey(), EncodeState(state));
 }
 
 void RocksTierState::RaiseGenerationMax(uint64_t generation) {
   RaiseTo(&generation_max, generation);
 }
 
-void RocksTierState::PutTombstone(rocksdb::WriteBatch* batch, std::string_view key,
+void RocksTierState::PutTombstone(MetaBatch* batch, std::string_view key,
                                   uint64_t generation) {
   const uint64_t mark = next_segment.load();
   LowerTo(&tombstone_mark_min, mark);
-  db->PutMeta(batch, TombstoneKey({.mark = mark, .key = key}), EncodeNumber(generation));
+  batch->Put(TombstoneKey({.mark = mark, .key = key}), EncodeNumber(generation));
 }
 
 void RocksTierState::Spoil(std::string_view key, uint64_t generation, uint64_t segment) {
@@ -70,10 +70,10 @@ void RocksTierState::Spoil(std::string_view key, uint64_t generation, uint64_t s
       fmt::format("disk tier: dropped a block of {} bytes: it does not match its checksum",
                   gone.size_bytes));
   if (generation == 0) return;  // nothing is older
-  rocksdb::WriteBatch batch;
+  MetaBatch batch;
   PutTombstone(&batch, key, generation - 1);
   PutState(&batch);
-  if (absl::Status written = db->WriteMeta(&batch); !written.ok()) {
+  if (absl::Status written = db->WriteMeta(batch); !written.ok()) {
     // Until a restart nothing older is in the catalogue; after it, the damaged block
     // hides older ones for as long as its segment lives.
     Log(LogLevel::kWarning,

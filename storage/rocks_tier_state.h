@@ -61,14 +61,13 @@ struct RocksTierState {
   // The least that a segment has unless there is no more to write.
   uint64_t part_bytes_min() const { return segment_bytes / kMaxTierWriters; }
   // Puts the state record, as it is now, into the batch.
-  void PutState(rocksdb::WriteBatch* batch) const;
+  void PutState(MetaBatch* batch) const;
   void RaiseGenerationMax(uint64_t generation);
   // Takes a block out whose bytes are damaged, and sees to it that no older block of its
   // key comes back in its place, ever. The same block may be stored again.
   void Spoil(std::string_view key, uint64_t generation, uint64_t segment);
   // Hides older blocks of a key on disk: in the batch.
-  void PutTombstone(rocksdb::WriteBatch* batch, std::string_view key,
-                    uint64_t generation);
+  void PutTombstone(MetaBatch* batch, std::string_view key, uint64_t generation);
 
   const std::unique_ptr<RocksTierDb> db;
   const uint64_t capacity_bytes;

@@ -220,13 +220,12 @@ absl::Status RocksTierWriter::Ingest(std::vector<SegmentRecord>* records) {
 }
 
 void RocksTierWriter::WriteMarks(std::span<const WrittenSegment> written) {
-  rocksdb::WriteBatch batch;
+  MetaBatch batch;
   for (const WrittenSegment& segment : written) {
-    state_->db->PutMeta(&batch, SegmentMarkKey(segment.number),
-                        EncodeSegmentMark(segment.mark));
+    batch.Put(SegmentMarkKey(segment.number), EncodeSegmentMark(segment.mark));
   }
   // The blocks are on disk. A mark only lets a later recovery know if they get lost.
-  if (absl::Status marked = state_->db->WriteMeta(&batch); !marked.ok()) Warn(marked);
+  if (absl::Status marked = state_->db->WriteMeta(batch); !marked.ok()) Warn(marked);
 }
 
 void RocksTierWriter::Place(std::span<const SegmentRecord> records) {
@@ -249,17 +248,17 @@ void RocksTierWriter::Place(std::span<const SegmentRecord> records) {
 void RocksTierWriter::Retire(std::span<const Victim> victims) {
   if (victims.empty()) return;
   std::vector<uint64_t> numbers;
-  rocksdb::WriteBatch batch;
+  MetaBatch batch;
   for (const Victim& victim : victims) {
     DropBlocks(victim);
     numbers.push_back(victim.number);
-    state_->db->DeleteMeta(&batch, SegmentMarkKey(victim.number));
+    batch.Delete(SegmentMarkKey(victim.number));
   }
   state_->PutState(&batch);
   // Marks first, and synced as the files' going is: a mark without its segment would be
   // counted as a loss. What fails here leaves segments that are dead, and Maintain comes
   // back to those.
-  absl::Status dropped = state_->db->WriteMetaSynced(&batch);
+  absl::Status dropped = state_->db->WriteMetaSynced(batch);
   if (dropped.ok()) dropped = state_->db->DropSegments(numbers);
   if (!dropped.ok()) return Warn(dropped);
   for (uint64_t number : numbers) state_->segments.Remove(number);
@@ -289,11 +288,11 @@ void RocksTierWriter::PurgeTombstones() {
   if (oldest <= kTierTombstoneLingerSegments) return;
   const uint64_t end = oldest - kTierTombstoneLingerSegments;
   if (state_->tombstone_mark_min.load(std::memory_order_relaxed) >= end) return;
-  rocksdb::WriteBatch batch;
-  state_->db->DeleteMetaRange(&batch, TombstoneBegin(0), TombstoneBegin(end));
+  MetaBatch batch;
+  batch.DeleteRange(TombstoneBegin(0), TombstoneBegin(end));
   // Before the write: a tombstone that is put meanwhile has a mark beyond `end`.
   state_->tombstone_mark_min.store(end, std::memory_order_relaxed);
-  if (absl::Status purged = state_->db->WriteMeta(&batch); !purged.ok()) Warn(purged);
+  if (absl::Status purged = state_->db->WriteMeta(batch); !purged.ok()) Warn(purged);
 }
 
 }  // namespace kvasir

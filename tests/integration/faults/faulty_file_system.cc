@@ -77,15 +77,21 @@ class FaultyWritableFile final : public rocksdb::FSWritableFileOwnerWrapper {
     return PositionedAppend(data, offset, options, debug);
   }
   IOStatus Sync(const IOOptions& options, IODebugContext* debug) override {
-    const IOStatus before = BeforeWrite(*faults_, path_);
+    const IOStatus before = BeforeSync();
     return before.ok() ? Synced(target()->Sync(options, debug)) : before;
   }
   IOStatus Fsync(const IOOptions& options, IODebugContext* debug) override {
-    const IOStatus before = BeforeWrite(*faults_, path_);
+    const IOStatus before = BeforeSync();
     return before.ok() ? Synced(target()->Fsync(options, debug)) : before;
   }
 
  private:
+  IOStatus BeforeSync() const {
+    if (kind_ == Kind::kManifest && faults_->IsOn(Fault::kManifestError)) {
+      return Broken("sync", path_);
+    }
+    return BeforeWrite(*faults_, path_);
+  }
   IOStatus Synced(IOStatus done) {
     if (kind_ == Kind::kStaged) faults_->Pass(FailPoint::kSegmentWritten);
     if (kind_ == Kind::kManifest) faults_->Pass(FailPoint::kManifestSynced);
