@@ -14,6 +14,7 @@
 #include <sstream>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/fd.h"
 #include "base/nearest_name.h"
 #include "service/settings.h"
@@ -264,6 +265,11 @@ absl::Status Validate(const ConfigRequest& request) {
         "the network keeps strangers out",
         name, address->ToString(),
         origin == request.origins.end() ? "default" : origin->second));
+  }
+  if (config.data_dir.empty() && config.disk_bytes != 0) {
+    return absl::InvalidArgumentError(fmt::format(
+        "disk: {} ({}) without a directory: data_dir says where the disk tier is",
+        FormatSize(config.disk_bytes), request.origins.find("disk")->second));
   }
   return absl::OkStatus();
 }

@@ -33,6 +33,15 @@ absl::Status Failed(std::string_view what, const std::string& path,
   return ErrnoStatus(error.value(), fmt::format("{} {}", what, path));
 }
 
+// Errors that tell of a wrong path and not of a disk that fails: waiting does not help.
+bool IsWrongPath(const std::error_code& error) {
+  constexpr std::errc kWrong[] = {
+      std::errc::file_exists,       std::errc::filename_too_long,
+      std::errc::not_a_directory,   std::errc::no_such_file_or_directory,
+      std::errc::permission_denied, std::errc::operation_not_permitted};
+  return std::ranges::any_of(kWrong, [&](std::errc wrong) { return error == wrong; });
+}
+
 // Names in the directory that mean that it is in use.
 absl::StatusOr<std::vector<std::string>> Contents(const std::string& path) {
   std::vector<std::string> names;
@@ -135,6 +144,10 @@ absl::StatusOr<std::unique_ptr<TierDirectory>> TierDirectory::Open(
     const std::string& path) {
   std::error_code error;
   fs::create_directories(path, error);
+  if (IsWrongPath(error)) {
+    return absl::FailedPreconditionError(fmt::format(
+        "open tier: {} cannot be made a directory: {}", path, error.message()));
+  }
   if (error) return Failed("open tier: make", path, error);
   absl::StatusOr<UniqueFd> lock = Lock(path);
   if (!lock.ok()) return lock.status();

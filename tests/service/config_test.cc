@@ -219,6 +219,14 @@ TEST_F(ConfigTest, OtherThanLoopbackNeedsInsecureSaidOutLoud) {
   }
 }
 
+TEST_F(ConfigTest, ADiskBudgetNeedsADirectory) {
+  const absl::StatusOr<ConfigRequest> refused = Load({"--disk=1GiB"});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(MessageOf(refused), HasSubstr("disk: 1 GiB (flag)"));
+  EXPECT_THAT(MessageOf(refused), HasSubstr("data_dir"));
+  EXPECT_TRUE(Load({"--disk=1GiB", "--data_dir=/var/lib/kvasir"}).ok());
+}
+
 TEST_F(ConfigTest, TheSwitchTakesAValueToo) {
   EXPECT_TRUE(LoadedConfig({"--insecure"}).insecure);
   EXPECT_FALSE(LoadedConfig({"--insecure=false"}).insecure);

@@ -55,6 +55,15 @@ TEST(TierDirectory, ForeignDirectoryIsRefusedAndLeftAlone) {
   EXPECT_FALSE(fs::exists(files.tier() + "/db"));
 }
 
+TEST(TierDirectory, PathThatCanBeNoDirectoryIsRefused) {
+  const TierFiles files;
+  Write(files.tier() + "/file", "in the way");
+  EXPECT_EQ(OpenCode(files.tier() + "/file"), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(OpenCode(files.tier() + "/file/below"), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(OpenCode(files.tier() + "/" + std::string(300, 'x')),
+            absl::StatusCode::kFailedPrecondition);
+}
+
 TEST(TierDirectory, OtherVersionsAreRefused) {
   const TierFiles files;
   ASSERT_EQ(OpenCode(files.tier()), absl::StatusCode::kOk);
