@@ -38,8 +38,8 @@ MODULES = (
     # rxe asks for crc32 by name. crc32_pclmul would win by priority, and is slower than
     # the generic one where its instructions are emulated.
     "crc32_generic rdma_rxe ib_uverbs rdma_ucm "
-    "dummy veth sch_netem sch_tbf sch_prio sch_ingress cls_u32 act_mirred act_gact "
-    "nf_tables"
+    "dummy veth sch_netem sch_plug sch_tbf sch_prio sch_ingress cls_u32 act_mirred "
+    "act_gact nf_tables"
 ).split()
 
 # Parts of the package that none of these modules needs: most of its 400 MB.
