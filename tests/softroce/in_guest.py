@@ -74,12 +74,15 @@ def main():
     names = ("SOFTROCE", "SOFTROCE_MTU", "SOFTROCE_LEFT", "SOFTROCE_RIGHT")
     devices = {name: os.environ[name] for name in names}
     variant = plan["runs"][0]["variant"]  # which the guest was started with
+    failed = False
     for number, run in enumerate(plan["runs"]):
-        if run["variant"] != variant:
+        # One that failed may have left the wire cut.
+        if run["variant"] != variant or failed:
             variant = run["variant"]
             devices = make_devices(variant, plan["rails"])
         scratch = pathlib.Path(f"/tmp/test.{number}")
         result = run_test(run, devices, scratch, plan["seconds_max"])
+        failed = not result["passed"]
         print(f"{number + 1} of {len(plan['runs'])}: {run['name']} [{variant}] "
               f"{'passed' if result['passed'] else 'FAILED'} in {result['seconds']:.1f}s",
               flush=True)
