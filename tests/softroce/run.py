@@ -1,6 +1,6 @@
 """Runs the tests that are tagged verbs, all in one boot of a guest with soft-RoCE devices.
 
-usage: run.py JOBS
+usage: run.py [--kernel 6.1|6.12] JOBS
 
 JOBS is what tools/test.d/results.py wrote. Each test runs on every kind of devices in
 VARIANTS, or on those that its tags softroce:VARIANT name. Prints a line for each, and last
@@ -8,6 +8,7 @@ VARIANTS, or on those that its tags softroce:VARIANT name. Prints a line for eac
 status is 0 if none failed.
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -44,7 +45,7 @@ def folders_to_show(runs):
             if run["binary"].startswith(("/tmp/", "/run/", "/mnt/"))}
 
 
-def run_in_guest(runs):
+def run_in_guest(runs, kernel):
     """Runs them and returns {title: result}; a result has passed, seconds, words, log."""
     with tempfile.TemporaryDirectory(prefix="softroce-tests.") as name:
         out = pathlib.Path(name)
@@ -52,8 +53,9 @@ def run_in_guest(runs):
         (out / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
         limit = BOOT_SECONDS + TEST_SECONDS_MAX * len(runs)
         kind, mtu = runs[0]["variant"].split("-")
-        command = [SOFTROCE, "--out", out, "--rails", str(RAILS), "--mtu", mtu,
-                   "--time-limit", str(limit), *(["--wire"] if kind == "wire" else [])]
+        command = [SOFTROCE, "--kernel", kernel, "--out", out, "--rails", str(RAILS),
+                   "--mtu", mtu, "--time-limit", str(limit),
+                   *(["--wire"] if kind == "wire" else [])]
         for folder in folders_to_show(runs):
             command += ["--show", folder]
         guest = subprocess.run([*command, "--", "python3", HERE / "in_guest.py"],
@@ -82,13 +84,18 @@ def report(runs, results):
 
 
 def main():
-    jobs = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--kernel", default="6.1")
+    parser.add_argument("jobs", type=pathlib.Path)
+    options = parser.parse_args()
+    jobs = json.loads(options.jobs.read_text(encoding="utf-8"))
     runs = [{"name": job["name"], "binary": job["binary"], "variant": variant}
             for variant in VARIANTS for job in jobs if variant in variants(job)]
     if not runs:
         return 0
-    check = subprocess.run([SOFTROCE, "--check"], stdin=subprocess.DEVNULL, check=False,
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    check = subprocess.run([SOFTROCE, "--kernel", options.kernel, "--check"],
+                           stdin=subprocess.DEVNULL, check=False, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT)
     if check.returncode != 0:
         for run in runs:
             print(f"{title(run):72} SKIPPED")
@@ -96,7 +103,7 @@ def main():
         print(check.stdout.decode(errors="replace").strip())
         print(f"0 passed, 0 failed, {len(runs)} skipped")
         return 0
-    failed = report(runs, run_in_guest(runs))
+    failed = report(runs, run_in_guest(runs, options.kernel))
     print(f"{len(runs) - failed} passed, {failed} failed, 0 skipped")
     return 1 if failed else 0
 
