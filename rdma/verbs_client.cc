@@ -4,9 +4,8 @@
 
 #include <utility>
 
-#include "rdma/verbs_client_rail.h"
+#include "base/log.h"
 #include "rdma/verbs_lane.h"
-#include "rdma/verbs_wire.h"
 
 namespace kvasir {
 namespace {
@@ -86,12 +85,34 @@ absl::StatusOr<std::unique_ptr<MemoryRegion>> VerbsClient::RegisterDmaBuf(
   });
 }
 
+absl::Status VerbsClient::ConnectRails(const VerbsOffer& offer,
+                                       std::vector<std::unique_ptr<VerbsClientRail>>* ends) {
+  absl::Status last = absl::UnavailableError("open rdma lane: the server has no rail for it");
+  std::vector<std::unique_ptr<VerbsClientRail>> connected;
+  for (auto& end : *ends) {
+    const VerbsRail& offered = offer.rails[end->number()];
+    if (offered.left_out()) continue;
+    absl::Status ready = end->Connect(offered);
+    if (ready.ok()) {
+      connected.push_back(std::move(end));
+      continue;
+    }
+    if (!absl::IsUnavailable(ready)) return ready;
+    Log(LogLevel::kWarning, fmt::format("rdma: rail {} is left out: {}", end->number(),
+                                        std::string(ready.message())));
+    last = std::move(ready);
+  }
+  *ends = std::move(connected);
+  return ends->empty() ? last : absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<Lane>> VerbsClient::Connect(Rendezvous rendezvous,
                                                            Instant deadline) {
   std::vector<std::unique_ptr<VerbsClientRail>> ends;
   VerbsHello hello;
   for (const auto& rail : rails_) {
-    absl::StatusOr<std::unique_ptr<VerbsClientRail>> end = VerbsClientRail::Make(rail.get());
+    absl::StatusOr<std::unique_ptr<VerbsClientRail>> end =
+        VerbsClientRail::Make(rail.get(), ends.size());
     if (!end.ok()) return end.status();
     hello.rails.push_back((*end)->address());
     ends.push_back(*std::move(end));
@@ -105,9 +126,7 @@ absl::StatusOr<std::unique_ptr<Lane>> VerbsClient::Connect(Rendezvous rendezvous
         "open rdma lane: offered {} rails for {}", offer->rails.size(), ends.size()));
   }
   ends.resize(offer->rails.size());
-  for (size_t i = 0; i < ends.size(); ++i) {
-    if (absl::Status ready = ends[i]->Connect(offer->rails[i]); !ready.ok()) return ready;
-  }
+  if (absl::Status ready = ConnectRails(*offer, &ends); !ready.ok()) return ready;
   auto lane = std::make_unique<VerbsLane>(VerbsLane::Parts{.rails = std::move(ends),
                                                            .offer = *std::move(offer),
                                                            .memory = &memory_,

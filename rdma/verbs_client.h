@@ -12,9 +12,11 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "rdma/transport.h"
+#include "rdma/verbs_client_rail.h"
 #include "rdma/verbs_device.h"
 #include "rdma/verbs_memory_index.h"
 #include "rdma/verbs_options.h"
+#include "rdma/verbs_wire.h"
 
 namespace kvasir {
 
@@ -46,13 +48,18 @@ class VerbsClient final : public ClientTransport {
   absl::StatusOr<std::unique_ptr<MemoryRegion>> RegisterDmaBuf(
       std::span<std::byte> memory, const VerbsDevice::DmaBuf& buffer);
   // Connects and asks every queue pair of the server once. Rail i of this side talks to
-  // rail i of the server's; what one of them has too many of is not used.
+  // rail i of the server's; what one of them has too many of is not used. A rail that does
+  // not connect or answer is left out, with a warning, unless it is the last.
   absl::StatusOr<std::unique_ptr<Lane>> Connect(Rendezvous rendezvous,
                                                 Instant deadline) override;
 
  private:
   VerbsClient(std::vector<std::unique_ptr<VerbsDevice>> rails, const Clock* clock);
   absl::Status RegisterScratch();
+  // Connects the rails that the offer has and drops the others. What the last of them says
+  // if none is left.
+  static absl::Status ConnectRails(const VerbsOffer& offer,
+                                   std::vector<std::unique_ptr<VerbsClientRail>>* ends);
   using Registrar = absl::FunctionRef<absl::StatusOr<VerbsMr>(const VerbsDevice& device)>;
   absl::StatusOr<std::unique_ptr<MemoryRegion>> RegisterOnAll(std::span<std::byte> memory,
                                                               Registrar with_one);

@@ -45,8 +45,8 @@ absl::Status StatusOf(ibv_wc_status status, const std::string& device) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<VerbsClientRail>> VerbsClientRail::Make(
-    const VerbsDevice* device) {
-  std::unique_ptr<VerbsClientRail> rail(new VerbsClientRail(device));
+    const VerbsDevice* device, size_t number) {
+  std::unique_ptr<VerbsClientRail> rail(new VerbsClientRail(device, number));
   if (absl::Status made = rail->MakeQueues(); !made.ok()) return made;
   return rail;
 }

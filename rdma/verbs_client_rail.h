@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -33,10 +34,14 @@ inline constexpr std::chrono::milliseconds kVerbsDrainPatience{2'000};
 // Not thread-safe. Destroying it closes it.
 class VerbsClientRail {
  public:
-  // `device` must outlive the rail. ResourceExhausted, or what the device says, if it has
-  // no queue left.
-  static absl::StatusOr<std::unique_ptr<VerbsClientRail>> Make(const VerbsDevice* device);
+  // `number` is the rail's in hello and offer, which name its keys by it. `device` must
+  // outlive the rail. ResourceExhausted, or what the device says, if it has no queue left.
+  static absl::StatusOr<std::unique_ptr<VerbsClientRail>> Make(const VerbsDevice* device,
+                                                               size_t number = 0);
   ~VerbsClientRail();
+
+  size_t number() const { return number_; }
+  const std::string& device_name() const { return device_->name(); }
 
   // For the hello.
   const VerbsRail& address() const { return address_; }
@@ -96,7 +101,8 @@ class VerbsClientRail {
     std::vector<std::array<ibv_sge, kVerbsSlicesMax>> slices;
   };
 
-  explicit VerbsClientRail(const VerbsDevice* device) : device_(device) {}
+  VerbsClientRail(const VerbsDevice* device, size_t number)
+      : device_(device), number_(number) {}
   absl::Status MakeQueues();
   absl::Status MakeQueue(Access access, uint32_t requests_max);
   absl::Status PostQueue(Queue* queue);
@@ -106,6 +112,7 @@ class VerbsClientRail {
   const Queue& queue(Access access) const { return queues_[static_cast<size_t>(access)]; }
 
   const VerbsDevice* const device_;
+  const size_t number_;
   VerbsChannel channel_;
   VerbsCq cq_;
   unsigned events_taken_ = 0;  // a completion queue wants them acknowledged

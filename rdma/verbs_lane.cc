@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/fd.h"
+#include "base/log.h"
 
 namespace kvasir {
 namespace {
@@ -31,7 +32,7 @@ size_t SlicesMax(const std::vector<std::unique_ptr<VerbsClientRail>>& rails) {
 
 VerbsLane::VerbsLane(Parts parts)
     : parts_(std::move(parts)), plan_({.slices_max = SlicesMax(parts_.rails)}) {
-  KV_CHECK(!parts_.rails.empty() && parts_.rails.size() == parts_.offer.rails.size());
+  KV_CHECK(!parts_.rails.empty() && parts_.rails.size() <= parts_.offer.rails.size());
   queues_.resize(parts_.rails.size());
 }
 
@@ -58,10 +59,54 @@ absl::Status VerbsLane::Probe(Instant deadline) {
                              .tag = kNoPiece});
   }
   absl::Status answered = PostAll();
-  if (answered.ok()) answered = Exchange(deadline);
+  if (answered.ok()) answered = AwaitProbes(deadline);
   if (!answered.ok()) Abandon(answered);
   if (absl::IsDeadlineExceeded(answered) || answered.ok()) return answered;
   return absl::UnavailableError(answered.message());
+}
+
+absl::Status VerbsLane::AwaitProbes(Instant deadline) {
+  const auto answered_all = [this](size_t rail) {
+    return parts_.rails[rail]->requests_in_flight() == 0;
+  };
+  const Instant now = parts_.clock->Now();
+  Instant patience = now + (deadline - now) / 2;
+  while (true) {
+    const absl::Status answered = Exchange(patience);
+    if (answered.ok()) return answered;
+    if (!absl::IsDeadlineExceeded(answered)) {
+      if (parts_.rails.size() == 1) return answered;
+      DropRails([this](size_t rail) { return rail != failed_rail_; }, answered);
+      continue;
+    }
+    size_t answering = 0;
+    for (size_t rail = 0; rail < parts_.rails.size(); ++rail) {
+      answering += answered_all(rail) ? 1 : 0;
+    }
+    if (answering > 0) {
+      DropRails(answered_all, answered);
+    } else if (patience == deadline) {
+      return answered;
+    }
+    patience = deadline;
+  }
+}
+
+void VerbsLane::DropRails(absl::FunctionRef<bool(size_t rail)> good, const absl::Status& why) {
+  std::vector<std::unique_ptr<VerbsClientRail>> left;
+  for (size_t i = 0; i < parts_.rails.size(); ++i) {
+    std::unique_ptr<VerbsClientRail>& rail = parts_.rails[i];
+    if (good(i)) {
+      left.push_back(std::move(rail));
+      continue;
+    }
+    Log(LogLevel::kWarning,
+        fmt::format("rdma: rail {}, {}, does not answer and is left out: {}", rail->number(),
+                    rail->device_name(), std::string(why.message())));
+    rail->Close(parts_.clock);
+  }
+  parts_.rails = std::move(left);
+  queues_.resize(parts_.rails.size());
 }
 
 absl::Status VerbsLane::CheckTransfer(const Transfer& transfer) const {
@@ -166,7 +211,7 @@ void VerbsLane::AddPiece(size_t rail, const VerbsPlan::Piece& piece, Access acce
     KV_CHECK(keys.has_value());  // Plan has looked; registrations outlive Run.
     slices[i] = {.addr = reinterpret_cast<uint64_t>(bytes.data()),
                  .length = static_cast<uint32_t>(bytes.size()),
-                 .lkey = (*keys)[rail]};
+                 .lkey = (*keys)[parts_.rails[rail]->number()]};
   }
   if (access == Access::kWrite) {
     wrote_[rail] = true;
@@ -186,7 +231,7 @@ void VerbsLane::AddFlush(size_t rail, const VerbsPlace& place) {
   KV_CHECK(keys.has_value());
   const ibv_sge slice = {.addr = reinterpret_cast<uint64_t>(parts_.scratch.data()),
                          .length = 1,
-                         .lkey = (*keys)[rail]};
+                         .lkey = (*keys)[parts_.rails[rail]->number()]};
   parts_.rails[rail]->Add({.access = Access::kRead,
                            .remote_address = place.address,
                            .remote_key = RemoteKey(rail, place, Access::kRead),
@@ -197,7 +242,8 @@ void VerbsLane::AddFlush(size_t rail, const VerbsPlace& place) {
 
 uint32_t VerbsLane::RemoteKey(size_t rail, const VerbsPlace& place, Access access) const {
   const VerbsRegion& region = parts_.offer.regions[place.region];
-  const VerbsKeys& keys = region.keys[rail * region.chunks() + place.chunk];
+  const VerbsKeys& keys =
+      region.keys[parts_.rails[rail]->number() * region.chunks() + place.chunk];
   return access == Access::kRead ? keys.read : keys.write;
 }
 
@@ -210,12 +256,13 @@ absl::Status VerbsLane::PostAll() {
 
 absl::StatusOr<bool> VerbsLane::ReapSome() {
   bool any = false;
-  for (const auto& rail : parts_.rails) {
-    std::optional<VerbsClientRail::Failure> failed = rail->Reap([&](size_t tag) {
+  for (size_t i = 0; i < parts_.rails.size(); ++i) {
+    std::optional<VerbsClientRail::Failure> failed = parts_.rails[i]->Reap([&](size_t tag) {
       any = true;
       if (tag != kNoPiece) plan_.Settle(tag);
     });
     if (!failed.has_value()) continue;
+    failed_rail_ = i;
     if (failed->tag != kNoPiece) plan_.Blame(failed->tag, failed->status);
     return absl::UnavailableError(failed->status.message());
   }

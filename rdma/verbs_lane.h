@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
@@ -30,7 +31,8 @@ namespace kvasir {
 class VerbsLane final : public Lane {
  public:
   struct Parts {
-    std::vector<std::unique_ptr<VerbsClientRail>> rails;  // connected as the offer says
+    // Connected as the offer says; some of those that it has.
+    std::vector<std::unique_ptr<VerbsClientRail>> rails;
     VerbsOffer offer;
     // Not owned; must outlive the lane: registered memory, and a few bytes of it that
     // nobody looks at, which flushing READs go to.
@@ -41,14 +43,18 @@ class VerbsLane final : public Lane {
   explicit VerbsLane(Parts parts);
   ~VerbsLane() override;
 
-  // Makes sure that every queue pair of the server answers. Unavailable if not;
-  // DeadlineExceeded.
+  // Makes sure that every queue pair of the server answers. A rail that fails, or that is
+  // silent at half time while another has answered, is left out, with a warning.
+  // Unavailable if none is left; DeadlineExceeded.
   absl::Status Probe(Instant deadline);
 
   void Run(std::span<Transfer> batch, Instant deadline) override;
   bool usable() const override { return usable_; }
 
  private:
+  absl::Status AwaitProbes(Instant deadline);
+  // Leaves out the rails that are not `good`.
+  void DropRails(absl::FunctionRef<bool(size_t rail)> good, const absl::Status& why);
   absl::Status CheckTransfer(const Transfer& transfer) const;
   // Sets statuses of what cannot be moved and plans the rest.
   void Plan(std::span<Transfer> batch);
@@ -68,8 +74,9 @@ class VerbsLane final : public Lane {
   uint32_t RemoteKey(size_t rail, const VerbsPlace& place, Access access) const;
   void Abandon(const absl::Status& status);
 
-  const Parts parts_;
+  Parts parts_;
   bool usable_ = true;
+  size_t failed_rail_ = 0;  // the last that ReapSome has seen fail
   VerbsPlan plan_;
   // Of the batch under way, by rail: where its last WRITE went.
   std::array<VerbsPlace, kVerbsRailsMax> written_{};

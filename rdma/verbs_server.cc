@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/hash/hash.h"
@@ -66,12 +67,20 @@ absl::StatusOr<std::string> VerbsServer::Accept(SessionId session, LaneId lane,
   const size_t rails = std::min(decoded->rails.size(), rails_.size());
   VerbsOffer offer{.session = session, .lane = lane};
   std::vector<VerbsLaneTable::Queue> queues;
+  absl::Status last;
   for (size_t i = 0; i < rails; ++i) {
-    absl::StatusOr<VerbsRail> rail =
-        AcceptRail(i, LoopOf(session), decoded->rails[i], &queues);
+    const VerbsRail& asked = decoded->rails[i];
+    absl::StatusOr<VerbsRail> rail = AcceptRail(i, LoopOf(session), asked, &queues);
+    if (absl::IsUnavailable(rail.status())) {
+      last = rail.status();
+      Log(LogLevel::kWarning,
+          fmt::format("rdma: rail {} is left out: {}", i, std::string(last.message())));
+      rail = VerbsRail{.mtu_bytes = asked.mtu_bytes, .reads_max = asked.reads_max};
+    }
     if (!rail.ok()) return rail.status();
     offer.rails.push_back(*rail);
   }
+  if (queues.empty()) return last;
   offer.regions = exports_.Offer(rails);
   absl::Status added = lanes_.Add(session, lane, std::move(queues));
   if (!added.ok()) return added;
@@ -90,6 +99,7 @@ absl::StatusOr<VerbsRail> VerbsServer::AcceptRail(
   }
   offered.mtu_bytes = std::min(offered.mtu_bytes, hello.mtu_bytes);
   offered.reads_max = std::min(device.limits().reads_in, hello.reads_max);
+  std::vector<VerbsLaneTable::Queue> made;
   for (const Access access : {Access::kRead, Access::kWrite}) {
     const bool reads = access == Access::kRead;
     const uint64_t tag = lanes_.NewTag();
@@ -107,8 +117,9 @@ absl::StatusOr<VerbsRail> VerbsServer::AcceptRail(
     absl::Status connected = ConnectVerbsQueue(qp->get(), device, peer);
     if (!connected.ok()) return connected;
     (reads ? offered.read_qp : offered.write_qp) = (*qp)->qp_num;
-    queues->push_back({.access = access, .tag = tag, .qp = *std::move(qp)});
+    made.push_back({.access = access, .tag = tag, .qp = *std::move(qp)});
   }
+  std::move(made.begin(), made.end(), std::back_inserter(*queues));
   return offered;
 }
 

@@ -65,7 +65,8 @@ class VerbsServer final : public ServerTransport {
  private:
   VerbsServer(const Options& options, std::vector<std::unique_ptr<VerbsDevice>> rails,
               std::vector<std::unique_ptr<VerbsLoop>> loops);
-  // Makes and connects one rail's two queue pairs.
+  // Makes and connects one rail's two queue pairs. Unavailable if the client's end cannot
+  // be reached from it, which costs the lane that rail alone; `queues` is unchanged then.
   absl::StatusOr<VerbsRail> AcceptRail(size_t rail, size_t loop, const VerbsRail& hello,
                                        std::vector<VerbsLaneTable::Queue>* queues);
   size_t LoopOf(const SessionId& session) const;

@@ -33,6 +33,10 @@ struct VerbsRail {
   uint32_t read_psn = 0;    // first sequence number that this side sends there, 24 bits
   uint32_t write_psn = 0;
 
+  // In an offer: the server could not connect this one. No queue pair that connects has
+  // the number 0.
+  bool left_out() const { return read_qp == 0; }
+
   friend bool operator==(const VerbsRail&, const VerbsRail&) = default;
 };
 
