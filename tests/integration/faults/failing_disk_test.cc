@@ -43,6 +43,22 @@ class FailingDiskTest : public ::testing::Test {
     EXPECT_TRUE(put.ok()) << put;
     EXPECT_EQ(trial_.Look(), "");
   }
+  // The first to fail is then a write to the log of metadata, not one of a segment.
+  void ExpectThatARemovalFailsAndItEnds(Fault fault) {
+    ASSERT_TRUE(trial_.PutDurably(1).ok());
+    Begin(fault);
+    const absl::Status refused = trial_.RemoveLast();
+    EXPECT_TRUE(absl::IsResourceExhausted(refused) || absl::IsUnavailable(refused))
+        << refused;
+    EXPECT_THAT(trial_.Await(TierState::kDbReadOnly, kShownWithin),
+                HasSubstr("DB_READ_ONLY: stores fail"));
+    EXPECT_TRUE(trial_.IsAHit(0, kDeadline));
+    End(fault);
+    ExpectWellAgain();
+    const absl::Status removed = trial_.RemoveLast();
+    EXPECT_TRUE(removed.ok()) << removed;
+    ExpectAllKeptAfterAKill();
+  }
   void ExpectAllKeptAfterAKill() {
     trial_.Kill();
     ASSERT_TRUE(trial_.Start().ok());
@@ -71,21 +87,12 @@ TEST_F(FailingDiskTest, WriteErrorsEndDurablePutsAndNothingElse) {
   ExpectAllKeptAfterAKill();
 }
 
-// The first to fail is a write to the log of metadata, not one of a segment.
 TEST_F(FailingDiskTest, AWriteErrorOfARemovalEndsToo) {
-  ASSERT_TRUE(trial_.PutDurably(1).ok());
-  Begin(Fault::kWriteError);
-  const absl::Status refused = trial_.RemoveLast();
-  EXPECT_TRUE(absl::IsResourceExhausted(refused) || absl::IsUnavailable(refused))
-      << refused;
-  EXPECT_THAT(trial_.Await(TierState::kDbReadOnly, kShownWithin),
-              HasSubstr("DB_READ_ONLY: stores fail"));
-  EXPECT_TRUE(trial_.IsAHit(0, kDeadline));
-  End(Fault::kWriteError);
-  ExpectWellAgain();
-  const absl::Status removed = trial_.RemoveLast();
-  EXPECT_TRUE(removed.ok()) << removed;
-  ExpectAllKeptAfterAKill();
+  ExpectThatARemovalFailsAndItEnds(Fault::kWriteError);
+}
+
+TEST_F(FailingDiskTest, ARemovalWithoutRoomEndsToo) {
+  ExpectThatARemovalFailsAndItEnds(Fault::kNoSpace);
 }
 
 TEST_F(FailingDiskTest, AKillAfterWriteErrorsLosesNothingThatWasPromised) {

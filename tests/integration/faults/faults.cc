@@ -24,9 +24,9 @@ constexpr std::array<std::string_view, kFailPoints> kPointNames = {
     "manifest-written", "manifest-synced", "log-written",     "log-synced",
     "store-done",       "delete-begun",    "delete-done",     "segment-dropped",
     "load-done"};
-constexpr std::array<std::string_view, 7> kFaultNames = {
-    "write-error", "manifest-error",        "read-error",       "write-stall",
-    "read-stall",  "early-acknowledgement", "forgotten-removal"};
+constexpr std::array<std::string_view, 8> kFaultNames = {
+    "write-error", "no-space",   "manifest-error",        "read-error",
+    "write-stall", "read-stall", "early-acknowledgement", "forgotten-removal"};
 
 std::string PathOf(std::string_view directory, Fault fault) {
   return fmt::format("{}/{}", directory, FaultName(fault));

@@ -33,6 +33,7 @@ std::string_view FailPointName(FailPoint point);
 // What can be wrong with a disk, or with a server that is to be caught.
 enum class Fault : uint8_t {
   kWriteError,            // EIO from whatever writes
+  kNoSpace,               // ENOSPC from whatever writes
   kManifestError,         // EIO from syncing the manifest, which has what was written
   kReadError,             // EIO from reads of segments
   kWriteStall,            // writes do not return while it is on

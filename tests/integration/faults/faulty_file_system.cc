@@ -34,9 +34,17 @@ IOStatus Broken(std::string_view what, std::string_view path) {
   return IOStatus::IOError(std::string(what), std::string(path) + ": EIO, as the test says");
 }
 
+// As RocksDB's own file system has it.
+IOStatus Full(std::string_view path) {
+  IOStatus status = IOStatus::NoSpace("write", std::string(path) + ": as the test says");
+  status.SetRetryable(true);
+  return status;
+}
+
 // What an operation on a disk with faults comes to before it is done.
 IOStatus BeforeWrite(const Faults& faults, std::string_view path) {
   faults.Outlast(Fault::kWriteStall);
+  if (faults.IsOn(Fault::kNoSpace)) return Full(path);
   return faults.IsOn(Fault::kWriteError) ? Broken("write", path) : IOStatus::OK();
 }
 
