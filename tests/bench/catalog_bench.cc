@@ -8,7 +8,6 @@
 #include <fmt/core.h>
 
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <random>
 #include <string>
@@ -27,12 +26,6 @@ namespace {
 constexpr size_t kKeyBytes = 80;
 constexpr size_t kPrefixes = 1000;
 constexpr uint64_t kKeysPerSegment = 1000;
-
-uint64_t ResidentBytes() {
-  uint64_t total_pages = 0, resident_pages = 0;
-  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
-  return resident_pages * 4 * kKiB;
-}
 
 std::string KeyOf(uint64_t i) {
   const uint64_t high = i * 0x9e3779b97f4a7c15, low = (i + 1) * 0xbf58476d1ce4e5b9;
@@ -66,7 +59,7 @@ double ListPage(const TierCatalog& catalog, std::string_view prefix) {
 
 int Main(int argc, char** argv) {
   const uint64_t keys = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 10'000'000;
-  const uint64_t before = ResidentBytes();
+  const uint64_t before = ResidentBytes(0);
   TierCatalog catalog;
   const double fill_seconds = Seconds([&] {
     for (uint64_t i = 0; i < keys; ++i) {
@@ -75,7 +68,7 @@ int Main(int argc, char** argv) {
       KV_CHECK(catalog.Place(record, 1 + i / kKeysPerSegment).live);
     }
   });
-  const auto grown = static_cast<double>(ResidentBytes() - before);
+  const auto grown = static_cast<double>(ResidentBytes(0) - before);
   const auto count = static_cast<double>(keys);
   fmt::print("{} keys of {} B: {:.0f} MiB resident, filled at {:.0f} keys/s\n", keys,
              kKeyBytes, grown / kMiB, count / fill_seconds);

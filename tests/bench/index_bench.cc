@@ -10,7 +10,6 @@
 #include <fmt/core.h>
 
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <random>
 #include <string>
@@ -30,12 +29,6 @@ namespace {
 
 constexpr size_t kKeyBytes = 80;
 constexpr size_t kPrefixes = 1000;
-
-uint64_t ResidentBytes() {
-  uint64_t total_pages = 0, resident_pages = 0;
-  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
-  return resident_pages * 4 * kKiB;
-}
 
 // The like of an engine's key: a model's name, a worker, a chunk's hash.
 std::string KeyOf(uint64_t i) {
@@ -108,11 +101,11 @@ class Filled {
 
 int Main(int argc, char** argv) {
   const uint64_t keys = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 10'000'000;
-  const uint64_t before = ResidentBytes();
+  const uint64_t before = ResidentBytes(0);
   double fill_seconds = 0;
   std::unique_ptr<Filled> filled;
   fill_seconds = Seconds([&] { filled = std::make_unique<Filled>(keys); });
-  const auto grown = static_cast<double>(ResidentBytes() - before);
+  const auto grown = static_cast<double>(ResidentBytes(0) - before);
   const auto count = static_cast<double>(keys);
   fmt::print("{} keys of {} B: {:.0f} MiB resident, filled at {:.0f} keys/s\n", keys,
              kKeyBytes, grown / kMiB, count / fill_seconds);

@@ -1,10 +1,12 @@
 #include "tests/bench/measure.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 
 #include "base/check.h"
 
@@ -53,6 +55,14 @@ double ProcessorSeconds(pid_t pid) {
   timespec time;
   KV_CHECK(clock_getcpuclockid(pid, &clock) == 0 && clock_gettime(clock, &time) == 0);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+uint64_t ResidentBytes(pid_t pid) {
+  const std::string process = pid == 0 ? "self" : std::to_string(pid);
+  uint64_t total_pages = 0, resident_pages = 0;
+  std::ifstream("/proc/" + process + "/statm") >> total_pages >> resident_pages;
+  KV_CHECK(resident_pages > 0);
+  return resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 void PrintAtLeast(std::string_view name, double value, double target) {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -35,6 +36,9 @@ double Seconds(const std::function<void()>& work);
 // Processor seconds of the process `pid` (0: this one) with all its threads, in user and
 // kernel mode, since it started.
 double ProcessorSeconds(pid_t pid);
+
+// Resident bytes of the process `pid` (0: this one), with the pages that it shares.
+uint64_t ResidentBytes(pid_t pid);
 
 // "RATIO <name> <value> at-least|at-most <target>", on standard output.
 void PrintAtLeast(std::string_view name, double value, double target);

@@ -17,7 +17,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <random>
 #include <set>
@@ -45,7 +44,7 @@ constexpr uint64_t kTotalBytes = 1 * kGiB;
 constexpr uint64_t kBatchBytes = 64 * kMiB;
 constexpr size_t kReaders = 16;
 constexpr size_t kLoadBatch = 64;
-constexpr int kRounds = 3;
+constexpr int kRounds = 5;
 
 double GigabytesPerSecond(double bytes_per_second) { return bytes_per_second / 1e9; }
 
@@ -250,12 +249,6 @@ void BenchLoad(const Scratch& scratch) {
   PrintAtLeast("tier_load_64x1m_vs_file_per_key", rates[0] / rates[1], 1.5);
 }
 
-uint64_t ResidentBytes() {
-  uint64_t total_pages = 0, resident_pages = 0;
-  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
-  return resident_pages * 4 * kKiB;
-}
-
 void BenchRecovery(const Scratch& scratch) {
   constexpr size_t kKeys = 1'000'000;
   constexpr size_t kBatch = 20'000;
@@ -267,12 +260,12 @@ void BenchRecovery(const Scratch& scratch) {
     }
   }
   ThreadPool readers({.name = "bench-readers", .threads = 2});
-  const uint64_t before = ResidentBytes();
+  const uint64_t before = ResidentBytes(0);
   std::unique_ptr<RocksTier> tier;
   const double seconds =
       Seconds([&] { tier = OpenTier(scratch / "recovery", &readers); });
   KV_CHECK(tier->stats().blocks == kKeys);
-  const auto grown = static_cast<double>(ResidentBytes() - before);
+  const auto grown = static_cast<double>(ResidentBytes(0) - before);
   fmt::print("recovery of {} keys: {:.2f} s; memory grew by {:.0f} MiB, of which the "
              "catalogue tells {:.0f} MiB\n",
              kKeys, seconds, grown / kMiB,
