@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/malloc_tuning.h"
 #include "base/region.h"
 #include "service/config.h"
 #include "service/machine.h"
@@ -201,6 +202,8 @@ int RunKvasird(int argc, char** argv, const Node::TierOpener& open_tier) {
       fmt::print("kvasird {}\n", kVersion);
       return 0;
     case ConfigRequest::Action::kRun:
+      // Here, as it must be before there are threads.
+      if (!request->config.data_dir.empty()) KeepFreedMemory();
       return Serve(*request, open_tier);
   }
   return kExitError;
