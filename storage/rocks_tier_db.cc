@@ -26,7 +26,8 @@ constexpr size_t kDatabaseBlockBytes = 4 * kKiB;
 static_assert(kDatabaseBlockBytes <= kTierListingChunkBytesMin);
 
 constexpr size_t kMetaBufferBytes = 1 * kMiB;
-constexpr size_t kSegmentWriteBytes = 4 * kMiB;  // a write to the file
+// A write to the file; measured (docs/disk_format.md).
+constexpr size_t kSegmentWriteBytes = 512 * kKiB;
 constexpr size_t kManifestBytesMax = 16 * kMiB;
 constexpr size_t kLogBytesMax = 1 * kMiB;
 constexpr int kLogsKept = 2;
