@@ -69,7 +69,8 @@ struct PutOptions {
   std::optional<std::chrono::milliseconds> timeout = std::nullopt;
   bool replace = false;  // the last commit wins, instead of the first
   // What the block survives once the put is OK. ResourceExhausted if the node cannot
-  // promise it, DeadlineExceeded if its disk took too long: the block may be there then.
+  // promise it, DeadlineExceeded if its disk took too long, Unavailable if the node went
+  // away before its disk had it: after these two the block may be there.
   Durability durability = Durability::kNone;
 };
 

@@ -124,7 +124,7 @@ class Connector {
   std::vector<bool> BatchedGetInto(std::span<const GetItem> items);
 
   // OK also if the key is stored already or another is storing it now: blocks of one key
-  // are the same bytes. Otherwise as Client::Put.
+  // are the same bytes. With durability the latter is Aborted. Otherwise as Client::Put.
   absl::Status Put(const PutItem& item);
   // Aligned with the items. Of a key that stands twice the first item is stored.
   std::vector<absl::Status> BatchedPut(std::span<const PutItem> items,

@@ -111,6 +111,19 @@ TEST_F(ConnectorIntegration, ItStartsWithoutAServerMissesAndFindsTheOneThatComes
   EXPECT_EQ(TextOf(connector->Get("k", allocator_)->bytes), "bytes");
 }
 
+TEST_F(ConnectorIntegration, ADurablePutThatCannotBePromisedTellsADiskFromANode) {
+  const auto server = StartServer();  // Without a disk.
+  ClientOptions options;
+  options.nodes = {server->listen()};
+  const auto connector = *Connector::Open(options, {.durability = Durability::kProcess});
+  ASSERT_TRUE(AwaitPing(*connector));
+  const OwnedPut put("k", "bytes");
+  EXPECT_EQ(connector->Put(put.item()).code(), absl::StatusCode::kResourceExhausted);
+  server->Signal(SIGKILL);
+  ASSERT_TRUE(server->WaitForExit().ok());
+  EXPECT_EQ(connector->Put(put.item()).code(), absl::StatusCode::kUnavailable);
+}
+
 TEST_F(ConnectorIntegration, APinnedPrefixOutlivesAnEvictionStormUntilItsGet) {
   // 64 MiB, and a policy that does not favour what has been read.
   const auto server = StartServer({"--eviction_policy=fifo"});
