@@ -25,6 +25,7 @@
 #include "client/node_client.h"
 #include "client/node_client_channel.h"
 #include "client/placement.h"
+#include "client/stripes.h"
 #include "client/transport_set.h"
 
 namespace kvasir {
@@ -55,11 +56,35 @@ std::string_view KeyOf(std::string_view key) { return key; }
 std::string_view KeyOf(const GetItem& item) { return item.key; }
 std::string_view KeyOf(const PutItem& item) { return item.key; }
 
-// The part of a batch that goes to one node: items and where they stood in the batch.
+// How many bytes an item moves, as far as is known before the node was asked.
+uint64_t SizeOf(std::string_view) { return 0; }
+uint64_t SizeOf(const GetItem& item) {
+  uint64_t bytes = 0;
+  for (const std::span<std::byte> slice : item.into) bytes += slice.size();
+  return bytes;
+}
+uint64_t SizeOf(const PutItem& item) {
+  uint64_t bytes = 0;
+  for (const std::span<const std::byte> slice : item.payload) bytes += slice.size();
+  return bytes;
+}
+
+// The part of a batch that goes to one node: items, where they stood in the batch, and
+// what has become of them.
 template <typename Item>
 struct Share {
   std::vector<Item> items;
   std::vector<size_t> at;
+  std::vector<KeyResult> results;
+};
+
+// What one lane is asked at a time.
+template <typename Item>
+struct Part {
+  NodeClient* node = nullptr;
+  std::span<const Item> items;
+  std::span<KeyResult> results;
+  const std::vector<size_t>* at = nullptr;  // of Share, or null: as they are numbered here
 };
 
 // Offers landings by their place in the whole batch, one node at a time.
@@ -94,9 +119,12 @@ class ClientImpl final : public Client {
         placement_(std::move(placement)),
         transports_(options, Hosts(nodes), clock_) {
     for (const NodeAddress& node : nodes) nodes_.push_back(MakeNode(node));
-    if (nodes_.size() > 1) {
-      const size_t threads =
-          std::min((nodes_.size() - 1) * options.lanes_per_node, kFanOutThreadsMax);
+    // Beside their callers, as many as can have a lane in hand.
+    const size_t stripers =
+        transports_.has_rdma() ? options.lanes_per_node * (kStripesMax - 1) / kStripesMax : 0;
+    const size_t threads =
+        std::min((nodes_.size() - 1) * options.lanes_per_node + stripers, kFanOutThreadsMax);
+    if (threads > 0) {
       pool_.emplace(ThreadPool::Options{
           .name = "kvasir-fanout", .threads = threads, .queue_tasks_max = 4 * threads});
     }
@@ -142,11 +170,14 @@ class ClientImpl final : public Client {
   }
   // Runs `run` for each node, in parallel; one status a node.
   std::vector<absl::Status> ForNodes(absl::FunctionRef<absl::Status(size_t node)> run);
-  // Deals the items, but those marked kInvalid, over the nodes and runs
-  // `ask(node, items, results, at)` for each share, in parallel; at[i] is where items[i]
-  // stood, and null where that is i.
+  // Deals the items, but those marked kInvalid, over the nodes, cuts what is large into
+  // stripes and runs `ask(node, items, results, at)` for each, in parallel; at[i] is where
+  // items[i] stood, and null where that is i or items have a size.
   template <typename Item, typename Ask>
   void Deal(std::span<const Item> items, std::span<KeyResult> results, const Ask& ask);
+  // Runs `ask` for each stripe of the parts.
+  template <typename Item, typename Ask>
+  void AskAll(std::span<const Part<Item>> parts, const Ask& ask);
 
   const ClientOptions options_;
   const Clock* const clock_;
@@ -154,7 +185,7 @@ class ClientImpl final : public Client {
   const TransportSet transports_;
   Counters counters_;
   std::vector<std::unique_ptr<NodeClient>> nodes_;
-  std::optional<ThreadPool> pool_;  // only for several nodes
+  std::optional<ThreadPool> pool_;  // only for several nodes, or lanes of rdma
 
   // Set once; calls that read it late find nodes without sessions.
   std::atomic<bool> closed_{false};
@@ -232,6 +263,31 @@ std::vector<absl::Status> ClientImpl::ForNodes(
 
 // ---- Batches
 
+template <typename Item>
+void CutPart(const Part<Item>& whole, std::vector<Part<Item>>* parts) {
+  const size_t stripes_max = whole.items.size() > 1 ? whole.node->stripes_max() : 1;
+  std::vector<uint64_t> sizes_bytes;
+  if (stripes_max > 1) {
+    for (const Item& item : whole.items) sizes_bytes.push_back(SizeOf(item));
+  }
+  const std::vector<Stripe> stripes = CutStripes(sizes_bytes, stripes_max);
+  if (stripes.size() == 1) return parts->push_back(whole);
+  for (const Stripe& stripe : stripes) {
+    parts->push_back({.node = whole.node,
+                      .items = whole.items.subspan(stripe.first, stripe.count),
+                      .results = whole.results.subspan(stripe.first, stripe.count)});
+  }
+}
+
+template <typename Item, typename Ask>
+void ClientImpl::AskAll(std::span<const Part<Item>> parts, const Ask& ask) {
+  std::vector<Part<Item>> cut;
+  for (const Part<Item>& part : parts) CutPart(part, &cut);
+  FanOut(pool_.has_value() ? &*pool_ : nullptr, cut.size(), [&](size_t i) {
+    ask(*cut[i].node, cut[i].items, cut[i].results, cut[i].at);
+  });
+}
+
 template <typename Item, typename Ask>
 void ClientImpl::Deal(std::span<const Item> items, std::span<KeyResult> results,
                       const Ask& ask) {
@@ -239,7 +295,10 @@ void ClientImpl::Deal(std::span<const Item> items, std::span<KeyResult> results,
       std::any_of(results.begin(), results.end(), [](const KeyResult& result) {
         return result.outcome == Outcome::kInvalid;
       });
-  if (nodes_.size() == 1 && !any_invalid) return ask(*nodes_[0], items, results, nullptr);
+  if (nodes_.size() == 1 && !any_invalid) {
+    const Part<Item> whole = {.node = nodes_[0].get(), .items = items, .results = results};
+    return AskAll(std::span(&whole, 1), ask);
+  }
   std::vector<Share<Item>> shares(nodes_.size());
   for (size_t i = 0; i < items.size(); ++i) {
     if (results[i].outcome == Outcome::kInvalid) continue;
@@ -247,17 +306,19 @@ void ClientImpl::Deal(std::span<const Item> items, std::span<KeyResult> results,
     share.items.push_back(items[i]);
     share.at.push_back(i);
   }
-  std::vector<size_t> asked;
+  std::vector<Part<Item>> parts;
   for (size_t node = 0; node < shares.size(); ++node) {
-    if (!shares[node].items.empty()) asked.push_back(node);
+    Share<Item>& share = shares[node];
+    if (share.items.empty()) continue;
+    share.results.resize(share.items.size());
+    parts.push_back({nodes_[node].get(), share.items, std::span(share.results), &share.at});
   }
-  FanOut(pool_.has_value() ? &*pool_ : nullptr, asked.size(), [&](size_t part) {
-    const Share<Item>& share = shares[asked[part]];
-    std::vector<KeyResult> answers(share.items.size());
-    ask(*nodes_[asked[part]], std::span<const Item>(share.items), std::span(answers),
-        &share.at);
-    for (size_t i = 0; i < answers.size(); ++i) results[share.at[i]] = std::move(answers[i]);
-  });
+  AskAll(std::span<const Part<Item>>(parts), ask);
+  for (Share<Item>& share : shares) {
+    for (size_t i = 0; i < share.items.size(); ++i) {
+      results[share.at[i]] = std::move(share.results[i]);
+    }
+  }
 }
 
 // One result an item, kInvalid where `check` says so.

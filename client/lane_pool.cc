@@ -130,4 +130,9 @@ size_t LanePool::open_lanes() const {
   return serving_ ? lanes_ : 0;
 }
 
+size_t LanePool::free_lanes() const {
+  absl::MutexLock lock(&mu_);
+  return serving_ ? lanes_max_ - lanes_ + idle_.size() : 0;
+}
+
 }  // namespace kvasir

@@ -79,6 +79,8 @@ class LanePool {
   // Whether there is a session.
   bool serving() const ABSL_LOCKS_EXCLUDED(mu_);
   size_t open_lanes() const ABSL_LOCKS_EXCLUDED(mu_);
+  // How many lanes nobody holds, those that are not open yet among them.
+  size_t free_lanes() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   struct Idle {

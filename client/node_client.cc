@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/status_reason.h"
+#include "client/stripes.h"
 
 namespace kvasir {
 namespace {
@@ -247,6 +248,11 @@ std::optional<TransportKind> NodeClient::transport() const {
   const int kind = transport_.load(std::memory_order_relaxed);
   if (kind == kNoTransport) return std::nullopt;
   return static_cast<TransportKind>(kind);
+}
+
+size_t NodeClient::stripes_max() const {
+  if (transport() != TransportKind::kRdma) return 1;
+  return std::clamp<size_t>(pool_.free_lanes(), 1, kStripesMax);
 }
 
 // ---- One request

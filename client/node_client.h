@@ -99,6 +99,9 @@ class NodeClient {
   const std::string& name() const { return options_.name; }
   // Of the current session.
   std::optional<TransportKind> transport() const;
+  // Over how many lanes a large batch is best spread now: those that are free, up to
+  // kStripesMax, where it is the client that moves and hashes the bytes (rdma); else one.
+  size_t stripes_max() const;
 
  private:
   struct Session {

@@ -35,6 +35,9 @@ class TransportSet {
   // be pinned is staged there, with a warning. The handle must not outlive the set.
   absl::StatusOr<std::unique_ptr<MemoryHandle>> Register(std::span<std::byte> memory) const;
 
+  // Whether rdma is among them, and has a device.
+  bool has_rdma() const { return staging_ != nullptr; }
+
   // Bytes that went through staging buffers.
   uint64_t staged_bytes() const { return staging_ == nullptr ? 0 : staging_->staged_bytes(); }
 

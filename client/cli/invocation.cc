@@ -2,11 +2,14 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/limits.h"
 #include "client/cli/arguments.h"
+#include "client/stripes.h"
 #include "kvasir/v1/admin.pb.h"
 
 namespace kvasir {
@@ -58,7 +61,7 @@ absl::StatusOr<std::unique_ptr<AdminClient>> Invocation::Admin() const {
 }
 
 absl::StatusOr<std::unique_ptr<Client>> Invocation::Data(const std::string& transport,
-                                                         size_t lanes) const {
+                                                         size_t batches) const {
   const auto timeout_ms = timeout();
   if (!timeout_ms.ok()) return timeout_ms.status();
   ClientOptions options;
@@ -70,7 +73,7 @@ absl::StatusOr<std::unique_ptr<Client>> Invocation::Data(const std::string& tran
   options.rdma_gid_index = rdma_gid_index;
   options.timeout = *timeout_ms;
   options.connect_timeout = *timeout_ms;
-  options.lanes_per_node = lanes;
+  options.lanes_per_node = std::min(batches * kStripesMax, kMaxLanesPerSession);
   return env.connect_client(options);
 }
 

@@ -48,9 +48,9 @@ class Invocation {
 
   absl::StatusOr<std::chrono::milliseconds> timeout() const;
   absl::StatusOr<std::unique_ptr<AdminClient>> Admin() const;
-  // `transport`: auto, rdma, shm or tcp. `lanes` at a time.
+  // `transport`: auto, rdma, shm or tcp. Of `batches` at a time.
   absl::StatusOr<std::unique_ptr<Client>> Data(const std::string& transport,
-                                               size_t lanes) const;
+                                               size_t batches) const;
   // Takes what a command left in the node out again; a remark if that fails.
   void RemovePrefix(const std::string& key_prefix);
 };

@@ -83,6 +83,17 @@ TEST_F(LanePoolTest, LanesAreOpenedWhenNeededUpToTheMaximum) {
   EXPECT_EQ(pool_.Acquire(Now()).status().code(), absl::StatusCode::kDeadlineExceeded);
 }
 
+TEST_F(LanePoolTest, LanesThatNobodyHoldsAreFree) {
+  EXPECT_EQ(pool_.free_lanes(), 0u);
+  Start();
+  EXPECT_EQ(pool_.free_lanes(), 2u);
+  {
+    const LanePool::Held one = Take();
+    EXPECT_EQ(pool_.free_lanes(), 1u);
+  }
+  EXPECT_EQ(pool_.free_lanes(), 2u);
+}
+
 TEST_F(LanePoolTest, AWaitEndsWhenALaneComesBack) {
   Start();
   const LanePool::Held one = Take();

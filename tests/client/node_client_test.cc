@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status_reason.h"
+#include "client/stripes.h"
 #include "tests/client/fake_node.h"
 
 namespace kvasir {
@@ -114,6 +115,28 @@ TEST_F(NodeClientTest, TheFirstTransportThatWorksIsTaken) {
   EXPECT_EQ(client_->transport(), TransportKind::kTcp);
   EXPECT_EQ(counters_.Read().transport_fallbacks, 1u);  // rdma was not offered.
   client_.reset();  // Before the other nodes, whose lanes it holds.
+}
+
+TEST_F(NodeClientTest, ABatchMaySpreadOverTheFreeLanesOfRdma) {
+  FakeNode rdma(TransportKind::kRdma);
+  const auto rdma_transport = rdma.MakeTransport();
+  NodeClient client({.name = "kv-1", .lanes_max = 2}, rdma.MakeChannel(),
+                    {rdma_transport.get()}, &rdma.clock, &counters_);
+  EXPECT_EQ(client.stripes_max(), 1u);
+  ASSERT_TRUE(client.Connect(rdma.clock.Now() + milliseconds(1000)).ok());
+  EXPECT_EQ(client.stripes_max(), kStripesMax);
+  size_t meanwhile = 0;
+  rdma.on_request = [&](const v1::LaneRequest&) {
+    meanwhile = client.stripes_max();
+    return absl::OkStatus();
+  };
+  ASSERT_TRUE(client.UnpinOwner("owner", rdma.clock.Now() + milliseconds(1000)).ok());
+  EXPECT_EQ(meanwhile, 1u);
+}
+
+TEST_F(NodeClientTest, OtherTransportsMoveABatchOverOneLane) {
+  Connect();
+  EXPECT_EQ(client_->stripes_max(), 1u);
 }
 
 TEST_F(NodeClientTest, ANamedTransportThatDoesNotWorkFailsClosed) {

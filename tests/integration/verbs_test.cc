@@ -91,6 +91,14 @@ TEST_F(VerbsIntegration, TheBenchmarkRuns) {
   EXPECT_EQ(report["transport"], "rdma");
 }
 
+TEST_F(VerbsIntegration, ALargeBatchIsSpreadOverLanesAndEveryByteIsRight) {
+  const json report =
+      Over({"bench", "--block_bytes", "1MiB", "--keys", "9", "--seconds", "1"});
+  EXPECT_EQ(report["get"]["mismatches"], 0) << report;
+  EXPECT_EQ(report["get"]["failures"], 0) << report;
+  EXPECT_EQ(report["put"]["failures"], 0) << report;
+}
+
 TEST_F(VerbsIntegration, NothingElseIsTriedWhereRdmaIsAskedFor) {
   for (const std::string transport : {"tcp", "shm"}) {
     const CliProcess::Result other = Kvasir({"get", "key", "--transport", transport});

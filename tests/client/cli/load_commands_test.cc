@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "base/limits.h"
 #include "client/cli/replay_command.h"
+#include "client/stripes.h"
 #include "tests/client/cli/app_fixture.h"
 
 namespace kvasir {
@@ -115,7 +116,7 @@ TEST_F(LoadTest, ModelsAndLimitsShapeTheReplay) {
       ExitCode::kOk);
   EXPECT_EQ(json()["block_bytes"], 8 * kMiB);
   EXPECT_EQ(json()["requests"], 1);
-  EXPECT_EQ(client_options_.lanes_per_node, 3u);
+  EXPECT_EQ(client_options_.lanes_per_node, 3 * kStripesMax);
   EXPECT_EQ(client_options_.transport, TransportChoice::kShm);
 }
 
