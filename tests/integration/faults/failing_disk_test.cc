@@ -118,6 +118,8 @@ TEST_F(FailingDiskTest, AnErrorOfTheManifestEndsToo) {
 TEST_F(FailingDiskTest, AKillAfterAnErrorOfTheManifestLosesNothingThatWasPromised) {
   Begin(Fault::kManifestError);
   EXPECT_FALSE(trial_.Put(Durability::kPower).ok());
+  const absl::Status removed = trial_.RemoveLast();
+  EXPECT_TRUE(removed.ok()) << removed;
   trial_.Kill();
   End(Fault::kManifestError);
   ASSERT_TRUE(trial_.Start().ok());
