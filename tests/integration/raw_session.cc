@@ -53,11 +53,19 @@ RawSession::RawSession(const std::string& address) : stubs_(address) {
   KV_CHECK(opened.ok());
 }
 
-RawLane::RawLane(RawSession* session)
+RawLane::RawLane(RawSession* session, ClientTransport* transport)
     : session_(session),
       context_(NewContext(milliseconds(300'000))),
       stream_(session->stubs().kv->Lane(context_.get())),
-      transport_(std::make_unique<TcpClient>(TcpClient::Options{}, Clock::Real())) {}
+      transport_(transport) {}
+
+RawLane::RawLane(RawSession* session, std::unique_ptr<ClientTransport> own)
+    : RawLane(session, own.get()) {
+  own_ = std::move(own);
+}
+
+RawLane::RawLane(RawSession* session)
+    : RawLane(session, std::make_unique<TcpClient>(TcpClient::Options{}, Clock::Real())) {}
 
 RawLane::~RawLane() {
   lane_.reset();
@@ -65,19 +73,23 @@ RawLane::~RawLane() {
 }
 
 absl::Status RawLane::Open() {
-  const auto rendezvous = [this](std::string_view hello) -> absl::StatusOr<std::string> {
-    v1::LaneRequest request;
-    request.mutable_open()->set_session(session_->id());
-    request.mutable_open()->set_transport(v1::TRANSPORT_KIND_TCP);
-    request.mutable_open()->set_hello(std::string(hello));
-    const v1::LaneResponse response = Exchange(request);
-    if (response.has_error()) return FromLaneError(response.error());
-    return response.open().offer();
-  };
-  auto lane = transport_->Connect(rendezvous, Clock::Real()->Now() + kPatience);
+  auto lane = transport_->Connect([this](std::string_view hello) { return Offer(hello); },
+                                  Clock::Real()->Now() + kPatience);
   if (!lane.ok()) return lane.status();
   lane_ = *std::move(lane);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> RawLane::Offer(std::string_view hello) {
+  v1::LaneRequest request;
+  request.mutable_open()->set_session(session_->id());
+  request.mutable_open()->set_transport(transport_->kind() == TransportKind::kRdma
+                                            ? v1::TRANSPORT_KIND_RDMA
+                                            : v1::TRANSPORT_KIND_TCP);
+  request.mutable_open()->set_hello(std::string(hello));
+  const v1::LaneResponse response = Exchange(request);
+  if (response.has_error()) return FromLaneError(response.error());
+  return response.open().offer();
 }
 
 v1::LaneResponse RawLane::Exchange(const v1::LaneRequest& request) {
@@ -105,17 +117,21 @@ absl::StatusOr<v1::WriteGrant> RawLane::Grant(std::string_view key, uint64_t siz
   return response.grant_writes().grants(0);
 }
 
-absl::Status RawLane::Fill(const v1::WriteGrant& grant, std::string_view value) {
-  std::string bytes(value);
-  const std::span<std::byte> slices[] = {std::as_writable_bytes(std::span(bytes))};
-  Transfer transfer{
-      .token = {.lease = LeaseId{grant.lease()},
-                .extent = {RegionId{grant.region()}, grant.offset_bytes(), value.size()},
-                .access = Access::kWrite,
-                .sealed = grant.token()},
-      .local = slices};
+absl::Status RawLane::Move(const Token& token, std::span<std::byte> local) {
+  const auto registered = transport_->Register(local);
+  if (!registered.ok()) return registered.status();
+  Transfer transfer{.token = token, .local = std::span(&local, 1)};
   lane_->Run({&transfer, 1}, Clock::Real()->Now() + kPatience);
   return transfer.status;
+}
+
+absl::Status RawLane::Fill(const v1::WriteGrant& grant, std::string_view value) {
+  std::string bytes(value);
+  return Move({.lease = LeaseId{grant.lease()},
+               .extent = {RegionId{grant.region()}, grant.offset_bytes(), value.size()},
+               .access = Access::kWrite,
+               .sealed = grant.token()},
+              std::as_writable_bytes(std::span(bytes)));
 }
 
 v1::KeyOutcome RawLane::Commit(const v1::WriteGrant& grant, std::string_view key,
@@ -149,15 +165,13 @@ absl::StatusOr<std::string> RawLane::Get(std::string_view key) {
   const v1::ReadGrant& grant = response.grant_reads().grants(0);
   if (grant.outcome() != v1::KEY_OUTCOME_OK) return absl::NotFoundError("a miss");
   std::string value(grant.size_bytes(), '\0');
-  const std::span<std::byte> slices[] = {std::as_writable_bytes(std::span(value))};
-  Transfer transfer{
-      .token = {.lease = LeaseId{grant.lease()},
-                .extent = {RegionId{grant.region()}, grant.offset_bytes(), value.size()},
-                .access = Access::kRead,
-                .sealed = grant.token()},
-      .local = slices};
-  lane_->Run({&transfer, 1}, Clock::Real()->Now() + kPatience);
-  if (!transfer.status.ok()) return transfer.status;
+  const absl::Status moved =
+      Move({.lease = LeaseId{grant.lease()},
+            .extent = {RegionId{grant.region()}, grant.offset_bytes(), value.size()},
+            .access = Access::kRead,
+            .sealed = grant.token()},
+           std::as_writable_bytes(std::span(value)));
+  if (!moved.ok()) return moved;
   return value;
 }
 

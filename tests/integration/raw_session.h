@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,14 +60,20 @@ class RawSession {
   v1::OpenSessionResponse opened_;
 };
 
-// A lane of a session: its control stream, and its data path over tcp.
+// A lane of a session: its control stream, and its data path over tcp or what else it is
+// given.
 class RawLane {
  public:
   explicit RawLane(RawSession* session);
+  // `transport` is not owned and must outlive the lane.
+  RawLane(RawSession* session, ClientTransport* transport);
   ~RawLane();  // Cancels the stream.
 
   // Opens both. To be called once.
   absl::Status Open();
+  // Opens the control stream's half alone: sends a hello and returns the offer. Instead of
+  // Open, for who makes the data path by hand.
+  absl::StatusOr<std::string> Offer(std::string_view hello);
   v1::LaneResponse Exchange(const v1::LaneRequest& request);
   bool Write(const v1::LaneRequest& request) { return stream_->Write(request); }
   bool Read(v1::LaneResponse* response) { return stream_->Read(response); }
@@ -83,10 +90,14 @@ class RawLane {
   absl::StatusOr<std::string> Get(std::string_view key);
 
  private:
+  RawLane(RawSession* session, std::unique_ptr<ClientTransport> own);
+  absl::Status Move(const Token& token, std::span<std::byte> local);
+
   RawSession* const session_;
   std::unique_ptr<grpc::ClientContext> context_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::LaneRequest, v1::LaneResponse>> stream_;
-  std::unique_ptr<ClientTransport> transport_;
+  std::unique_ptr<ClientTransport> own_;
+  ClientTransport* const transport_;
   std::unique_ptr<Lane> lane_;
 };
 
