@@ -3,64 +3,18 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
 #include <map>
 #include <string>
 
-#include "base/check.h"
 #include "base/clock.h"
-#include "base/fd.h"
+#include "tests/integration/grant_holder_process.h"
 #include "tests/integration/raw_session.h"
 #include "tests/support/server_process.h"
 
 namespace kvasir {
 namespace {
-
-constexpr char kHolder[] = "tests/integration/grant_holder";
-
-// A process that holds grants; see grant_holder.cc.
-class GrantHolder {
- public:
-  GrantHolder(std::string address, std::string mode) {
-    int ends[2];
-    KV_CHECK(pipe(ends) == 0);
-    output_ = UniqueFd(ends[0]);
-    const UniqueFd input(ends[1]);
-    posix_spawn_file_actions_t actions;
-    KV_CHECK(posix_spawn_file_actions_init(&actions) == 0);
-    posix_spawn_file_actions_adddup2(&actions, input.get(), STDOUT_FILENO);
-    posix_spawn_file_actions_addclose(&actions, output_.get());
-    std::string name = kHolder;
-    char* const arguments[] = {name.data(), address.data(), mode.data(), nullptr};
-    KV_CHECK(posix_spawn(&pid_, kHolder, &actions, nullptr, arguments, environ) == 0);
-    posix_spawn_file_actions_destroy(&actions);
-  }
-  ~GrantHolder() { Kill(); }
-
-  // Waits until it says so. False if it has ended instead.
-  bool AwaitReady() {
-    std::string said;
-    char byte = 0;
-    while (read(output_.get(), &byte, 1) == 1 && byte != '\n') said += byte;
-    return said == "ready";
-  }
-  void Kill() {
-    if (pid_ < 0) return;
-    kill(pid_, SIGKILL);
-    KV_CHECK(waitpid(pid_, nullptr, 0) == pid_);
-    pid_ = -1;
-  }
-  void Stop() { kill(pid_, SIGSTOP); }
-
- private:
-  UniqueFd output_;
-  pid_t pid_ = -1;
-};
 
 class DeadClientTest : public testing::Test {
  protected:
@@ -111,7 +65,7 @@ class DeadClientTest : public testing::Test {
 TEST_F(DeadClientTest, AKilledClientsGrantsAreGoneLongBeforeTheyRunOut) {
   // Only the end of its streams can tell: silence and expiry are far away.
   StartServer({"--session_silence=60s", "--lease_ttl=30s"});
-  GrantHolder holder(server_->listen(), "hold");
+  GrantHolder holder({server_->listen(), "hold"});
   ASSERT_TRUE(holder.AwaitReady());
   const std::map<std::string, double> before = Stats();
   EXPECT_EQ(before.at("write_leases"), 2);
@@ -126,7 +80,7 @@ TEST_F(DeadClientTest, AKilledClientsGrantsAreGoneLongBeforeTheyRunOut) {
 TEST_F(DeadClientTest, AClientKilledInTheMiddleOfItsPutsLeavesOnlyWholeBlocks) {
   StartServer({"--session_silence=60s", "--lease_ttl=30s"});
   for (int round = 0; round < 5; ++round) {
-    GrantHolder writer(server_->listen(), "write");
+    GrantHolder writer({server_->listen(), "write"});
     ASSERT_TRUE(writer.AwaitReady());
     writer.Kill();
     ExpectNothingLeftBefore(std::chrono::seconds(25));
@@ -140,16 +94,16 @@ TEST_F(DeadClientTest, AClientKilledInTheMiddleOfItsPutsLeavesOnlyWholeBlocks) {
 TEST_F(DeadClientTest, AStoppedClientLosesEverythingByItsSilence) {
   // Its connections stay open: only silence can tell.
   StartServer({"--lease_ttl=30s"});  // The silence is the default 3 s.
-  GrantHolder holder(server_->listen(), "hold");
+  GrantHolder holder({server_->listen(), "hold"});
   ASSERT_TRUE(holder.AwaitReady());
-  holder.Stop();
+  holder.Signal(SIGSTOP);
   ExpectNothingLeftBefore(std::chrono::seconds(25));
   EXPECT_EQ(Stats().at("expired_sessions_total"), 1);
 }
 
 TEST_F(DeadClientTest, GrantsOfAClientThatLivesRunOutAndAreFenced) {
   StartServer({"--session_silence=60s", "--lease_ttl=500ms"});
-  GrantHolder holder(server_->listen(), "hold");
+  GrantHolder holder({server_->listen(), "hold"});
   ASSERT_TRUE(holder.AwaitReady());
   const Instant end = Clock::Real()->Now() + std::chrono::seconds(25);
   std::map<std::string, double> stats = Stats();

@@ -3,15 +3,22 @@
 // read "stored", a pin on it for an hour, and two grants to write, one with its bytes.
 // Says "ready" when it has them all. `grant_holder HOST:PORT write` says it after its
 // first put and goes on putting large blocks, so that most of the time one is on its way.
+// `grant_holder HOST:PORT flood DEVICE BYTES` writes one block over rdma, again and again,
+// and says it when it has the grant.
 
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/check.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "rdma/transport.h"
+#include "rdma/verbs_client.h"
 #include "tests/integration/raw_session.h"
 
 namespace kvasir {
@@ -55,11 +62,29 @@ void Write(RawSession* session) {
   }
 }
 
+void Flood(RawSession* session, ClientTransport* rdma, size_t bytes) {
+  RawLane lane(session, rdma);
+  KV_CHECK(lane.Open().ok());
+  const std::string value(bytes, 'z');
+  const auto granted = lane.Grant("flood", bytes, static_cast<uint32_t>(kMaxLeaseTtl.count()));
+  KV_CHECK(granted.ok() && granted->outcome() == v1::KEY_OUTCOME_OK);
+  SayReady();
+  while (lane.Fill(*granted, value).ok()) {
+  }
+}
+
 }  // namespace
 }  // namespace kvasir
 
 int main(int argc, char** argv) {
-  KV_CHECK(argc == 3);
+  KV_CHECK(argc >= 3);
+  std::unique_ptr<kvasir::ClientTransport> rdma;
+  if (std::string_view(argv[2]) == "flood") {
+    KV_CHECK(argc == 5);
+    // Before the session: the kernel closes what a killed process has from the newest on,
+    // so that the session has ended while the NIC still sends.
+    rdma = *kvasir::VerbsClient::Create({.devices = {argv[3]}}, kvasir::Clock::Real());
+  }
   kvasir::RawSession session(argv[1]);
   const auto context = kvasir::NewContext(std::chrono::hours(1));
   const auto heartbeat = session.stubs().kv->Heartbeat(context.get());
@@ -68,5 +93,9 @@ int main(int argc, char** argv) {
   kvasir::v1::HeartbeatResponse answer;
   KV_CHECK(heartbeat->Write(beat) && heartbeat->Read(&answer));
   if (std::string_view(argv[2]) == "hold") kvasir::Hold(&session);
+  if (rdma != nullptr) {
+    kvasir::Flood(&session, rdma.get(), std::stoul(argv[4]));
+    return 1;
+  }
   kvasir::Write(&session);
 }
