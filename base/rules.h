@@ -13,6 +13,10 @@ extern bool kS1;
 extern bool kS2;
 extern bool kChecksum;
 extern bool kDeadline;
+extern bool kSettled;
+extern bool kHidden;
+extern bool kRechecked;
+extern bool kCurrent;
 #else
 // Memory that somebody may still write is reused only after the fence (reaper).
 inline constexpr bool kFence = true;
@@ -24,6 +28,14 @@ inline constexpr bool kS2 = true;
 inline constexpr bool kChecksum = true;
 // A read counts only if it completed before the lease's deadline (client).
 inline constexpr bool kDeadline = true;
+// A put is acknowledged only once it is settled below memory (commit).
+inline constexpr bool kSettled = true;
+// What was replaced or removed is hidden before the tier has deleted it (tier mask).
+inline constexpr bool kHidden = true;
+// A copy from the tier is published only if the tier still has it (index).
+inline constexpr bool kRechecked = true;
+// A block is stored in the tier only while it is its key's block (tier writer).
+inline constexpr bool kCurrent = true;
 #endif
 
 }  // namespace kvasir::rules

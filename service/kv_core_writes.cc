@@ -346,8 +346,8 @@ v1::KeyOutcome KvCore::Impl::Publish(LeaseTable::Write write, uint64_t checksum,
   } else {
     ++counters_.commits;
     put->settlement = *settlement;
-    put->state =
-        *settlement == 0 ? PutOps::State::kCommitted : PutOps::State::kSettling;
+    put->state = *settlement == 0 || !rules::kSettled ? PutOps::State::kCommitted
+                                                      : PutOps::State::kSettling;
   }
   return OutcomeOf(put->state);
 }

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/rules.h"
 
 namespace kvasir {
 
@@ -55,6 +56,7 @@ bool TierMask::IsHidden(std::string_view key, uint64_t generation) const {
 }
 
 void TierMask::Hide(std::string_view key, uint64_t generation) {
+  if (!rules::kHidden) return;
   MutexLock lock(&mu_);
   uint64_t& hidden = hidden_[std::string(key)];
   hidden = std::max(hidden, generation);

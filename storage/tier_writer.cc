@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/rules.h"
 #include "fmt/core.h"
 
 namespace kvasir {
@@ -142,7 +143,8 @@ void TierWriter::StoreAll(std::span<Item> items) {
     // Only now that IsStoring tells of it: whoever replaces or removes the block either
     // sees that, or is seen here.
     const absl::StatusOr<BlockRef> current = world_.memory->Peek(block.key());
-    if (!current.ok() || current->generation() != block.generation()) {
+    const bool is_current = current.ok() && current->generation() == block.generation();
+    if (rules::kCurrent && !is_current) {
       items[i].void_now = true;
       items[i].status = absl::AbortedError(
           "store: the block was replaced or removed before the disk had it");

@@ -9,5 +9,9 @@ bool kS1 = true;
 bool kS2 = true;
 bool kChecksum = true;
 bool kDeadline = true;
+bool kSettled = true;
+bool kHidden = true;
+bool kRechecked = true;
+bool kCurrent = true;
 
 }  // namespace kvasir::rules
