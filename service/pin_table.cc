@@ -51,7 +51,12 @@ BlockRef PinTable::RepinLocked(Entry* entry, BlockRef block, Instant expiry) {
     entry->expiry = {expiry, ++last_number_};
     by_expiry_.emplace(entry->expiry, entry);
   }
-  if (block.generation() == entry->block.generation()) return block;
+  // A block that left memory and came back from disk has its generation still, but not
+  // its memory: the pin would hold what nobody reads any more.
+  if (block.generation() == entry->block.generation() &&
+      block.extent().offset_bytes == entry->block.extent().offset_bytes) {
+    return block;
+  }
   // The map's key is a view of the old block's.
   auto node = entry->owner->pins.extract(block.key());
   std::swap(entry->block, block);
