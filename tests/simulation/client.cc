@@ -153,6 +153,12 @@ Instant Client::DrawDeadline() {
          world_.dice->Between(milliseconds(1), world_.weather->op_timeout_max);
 }
 
+Durability Client::DrawDurability() {
+  if (!world_.weather->disk) return Durability::kNone;
+  if (!world_.dice->Chance(world_.weather->durable)) return Durability::kNone;
+  return world_.dice->Chance(500'000) ? Durability::kProcess : Durability::kPower;
+}
+
 Client::Batch Client::DrawBatch() {
   std::set<std::string> keys;
   const size_t wanted = world_.dice->Between(1, 4);
@@ -210,6 +216,7 @@ absl::Status Client::Put(LaneClient* lane) {
   }
   const LaneClient::PutCall call{.op_id = ++last_op_id_,
                                  .replace = world_.dice->Chance(500'000),
+                                 .durability = DrawDurability(),
                                  .deadline = DrawDeadline()};
   absl::Status status = lane->Put(items, call, batch.results);
   const bool lost = !lane->usable() && process_->Now() < call.deadline;
@@ -219,8 +226,9 @@ absl::Status Client::Put(LaneClient* lane) {
   if (process_->killed()) return status;
   for (size_t i = 0; i < items.size(); ++i) {
     ++world_.counters->puts[static_cast<size_t>(batch.results[i].outcome)];
-    world_.trace->Say("{}: put {} version {}{}: outcome {} {}", process_->name(),
+    world_.trace->Say("{}: put {} version {}{}{}: outcome {} {}", process_->name(),
                       items[i].key, versions[i], call.replace ? ", replacing" : "",
+                      call.durability != Durability::kNone ? ", durable" : "",
                       static_cast<int>(batch.results[i].outcome),
                       batch.results[i].detail);
     if (batch.results[i].outcome == Outcome::kOk) {
@@ -330,6 +338,7 @@ absl::Status Client::Lookup(LaneClient* lane) {
       batch.views, {.pin_owner = pin ? std::string_view(process_->name()) : "",
                     .pin_ttl = ttl,
                     .pin_all = world_.dice->Chance(500'000),
+                    .promote = world_.dice->Chance(500'000),
                     .deadline = DrawDeadline()});
   if (!found.ok()) return found.status();
   world_.counters->pins += (*found)->pinned_count();

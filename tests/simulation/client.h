@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/durability.h"
 #include "base/ids.h"
 #include "client/control.h"
 #include "client/lane_client.h"
@@ -90,6 +91,7 @@ class Client {
 
   Batch DrawBatch();
   size_t DrawBytes();
+  Durability DrawDurability();
   Instant DrawDeadline();
 
   const World world_;

@@ -59,7 +59,11 @@ std::string DescribeAnswer(const v1::LaneRequest& request,
     case v1::LaneResponse::kAbort:
       return fmt::format(" abort leases {}", fmt::join(request.abort().leases(), ","));
     case v1::LaneResponse::kRemove:
-      return fmt::format(" remove {}", fmt::join(request.remove().keys(), ","));
+      for (int i = 0; i < response.remove().outcomes_size(); ++i) {
+        text += fmt::format(" remove {} -> {};", request.remove().keys(i),
+                            NameOf(response.remove().outcomes(i)));
+      }
+      return text;
     case v1::LaneResponse::kUnpinOwner:
       return " unpin owner";
     default:

@@ -95,5 +95,25 @@ TEST(Mutation, WithoutTheDeadlineBytesOfReusedMemoryAreAHit) {
   EXPECT_TRUE(FindViolation("WRONG HIT", /*damage=*/false).has_value());
 }
 
+TEST(Mutation, WithoutSettlementsAPutIsAcknowledgedThatACrashUndoes) {
+  const Without without{&rules::kSettled};
+  EXPECT_TRUE(FindViolation("at a restart", /*damage=*/true).has_value());
+}
+
+TEST(Mutation, WithoutTheMaskWhatWasReplacedOrRemovedIsReadAgain) {
+  const Without without{&rules::kHidden};
+  EXPECT_TRUE(FindViolation("is not the current one", /*damage=*/true).has_value());
+}
+
+TEST(Mutation, WithoutTheRecheckACopyOfWhatWasRemovedIsPublished) {
+  const Without without{&rules::kRechecked};
+  EXPECT_TRUE(FindViolation("is not the current one", /*damage=*/true).has_value());
+}
+
+TEST(Mutation, WithoutALookAtTheIndexWhatWasRemovedIsStored) {
+  const Without without{&rules::kCurrent};
+  EXPECT_TRUE(FindViolation("which is not there", /*damage=*/true).has_value());
+}
+
 }  // namespace
 }  // namespace kvasir::sim

@@ -20,26 +20,6 @@ absl::StatusOr<Message> Parse(const absl::StatusOr<std::string>& answer) {
   return message;
 }
 
-class ServerFacts final : public Oracle::Facts {
- public:
-  ServerFacts(const Fabric* fabric, Server* server) : fabric_(fabric), server_(server) {}
-  bool CanRead(SessionId session, LaneId lane) const override {
-    return fabric_->CanRead(session, lane);
-  }
-  bool IsLive(SessionId session) const override {
-    const std::vector<KvCore::SessionView> sessions = server_->core()->sessions();
-    return std::any_of(sessions.begin(), sessions.end(),
-                       [session](const auto& view) { return view.session == session; });
-  }
-  bool IsResident(std::string_view key) const override {
-    return server_->store()->Probe(key) >= Residency::kMemory;
-  }
-
- private:
-  const Fabric* const fabric_;
-  Server* const server_;
-};
-
 }  // namespace
 
 // ---- The client's view
@@ -55,8 +35,9 @@ class NetworkStream final : public ControlStream {
     if (broken_) return absl::UnavailableError("exchange: the stream has ended");
     Network* const network = network_;
     absl::StatusOr<v1::LaneResponse> answer = Parse<v1::LaneResponse>(network_->RoundTrip(
-        process_, link_, deadline, [network, request](Network::Link* link) {
-          return network->OnLane(link, request);
+        process_, link_, deadline,
+        [network, request](Network::Link* link, const Network::Reply& reply) {
+          network->OnLane(link, request, reply);
         }));
     if (!answer.ok()) {
       Break();
@@ -103,10 +84,11 @@ class NetworkHeartbeat final : public HeartbeatStream {
     Network* const network = network_;
     const absl::StatusOr<std::string> answer = network_->RoundTrip(
         process_, link_, deadline,
-        [network, session = session_](Network::Link*) -> absl::StatusOr<std::string> {
+        [network, session = session_](Network::Link*, const Network::Reply& reply) {
           KvCore* const core = network->world_.server->core();
-          if (absl::Status status = core->Heartbeat(session); !status.ok()) return status;
-          return core->draining() ? "draining" : "";
+          const absl::Status status = core->Heartbeat(session);
+          if (!status.ok()) return reply(status);
+          reply(std::string(core->draining() ? "draining" : ""));
         });
     if (!answer.ok()) return answer.status();
     return !answer->empty();
@@ -129,11 +111,11 @@ class NetworkChannel final : public ControlChannel {
     Server* const server = network_->world_.server;
     return Parse<v1::OpenSessionResponse>(network_->RoundTrip(
         process_, network_->NewLink(), deadline,
-        [server, request](Network::Link*) -> absl::StatusOr<std::string> {
+        [server, request](Network::Link*, const Network::Reply& reply) {
           v1::OpenSessionResponse response;
-          absl::Status status = server->core()->OpenSession(request, &response);
-          if (!status.ok()) return status;
-          return response.SerializeAsString();
+          const absl::Status status = server->core()->OpenSession(request, &response);
+          if (!status.ok()) return reply(status);
+          reply(response.SerializeAsString());
         }));
   }
   std::unique_ptr<HeartbeatStream> OpenHeartbeat(SessionId session) override {
@@ -146,9 +128,9 @@ class NetworkChannel final : public ControlChannel {
     Server* const server = network_->world_.server;
     return network_
         ->RoundTrip(process_, network_->NewLink(), deadline,
-                    [server, session](Network::Link*) -> absl::StatusOr<std::string> {
+                    [server, session](Network::Link*, const Network::Reply& reply) {
                       server->core()->CloseSession(session);
-                      return std::string();
+                      reply(std::string());
                     })
         .status();
   }
@@ -237,14 +219,14 @@ void Network::Arrive(LinkId link, CallId call, const AtServer& at_server) {
     return;
   }
   state.boot = server->boot();
-  absl::StatusOr<std::string> answer = at_server(&state);
-  if (Strikes(world_.weather->message_lost)) {
-    ++counters_.lost;
-    world_.trace->Say("answer lost");
-    return;
-  }
-  world_.scheduler->After(
-      Delay(), [this, call, answer = std::move(answer)] { Answer(call, answer); });
+  at_server(&state, [this, call](const absl::StatusOr<std::string>& answer) {
+    if (Strikes(world_.weather->message_lost)) {
+      ++counters_.lost;
+      world_.trace->Say("answer lost");
+      return;
+    }
+    world_.scheduler->After(Delay(), [this, call, answer] { Answer(call, answer); });
+  });
 }
 
 void Network::Answer(CallId call, absl::StatusOr<std::string> answer) {
@@ -273,7 +255,38 @@ void Network::End(LinkId link, std::function<void(const Link& link)> at_server) 
 
 // ---- At the server
 
-absl::StatusOr<std::string> Network::OnLane(Link* link, const v1::LaneRequest& request) {
+void Network::OnLane(Link* link, const v1::LaneRequest& request, const Reply& reply) {
+  if (link->lane_open) {
+    const uint64_t boot = world_.server->boot();
+    const bool put_off = world_.server->core()->WhenSettled(
+        link->session, request, [this, link, request, boot, reply] {
+          world_.scheduler->After(BootClock::duration(0), [=, this] {
+            GoOnOnLane(link, request, boot, reply);
+          });
+        });
+    if (put_off) {
+      ++counters_.put_off;
+      return;
+    }
+  }
+  reply(HandleOnLane(link, request));
+}
+
+void Network::GoOnOnLane(Link* link, const v1::LaneRequest& request, uint64_t boot,
+                         const Reply& reply) {
+  Server* const server = world_.server;
+  if (!server->up() || boot != server->boot()) return;
+  const Instant runs_from = server->process().runs_from();
+  if (runs_from > world_.scheduler->Now()) {
+    world_.scheduler->At(runs_from,
+                         [=, this] { GoOnOnLane(link, request, boot, reply); });
+    return;
+  }
+  reply(HandleOnLane(link, request));
+}
+
+absl::StatusOr<std::string> Network::HandleOnLane(Link* link,
+                                                  const v1::LaneRequest& request) {
   v1::LaneResponse response;
   if (request.has_open()) {
     // Its first message twice ends a stream; here the second is just not heard.
@@ -282,8 +295,7 @@ absl::StatusOr<std::string> Network::OnLane(Link* link, const v1::LaneRequest& r
     return response.SerializeAsString();
   }
   if (!link->lane_open) return absl::UnavailableError("use lane: it is not open");
-  const ServerFacts facts(world_.fabric, world_.server);
-  world_.oracle->OnRequest(request, facts);
+  world_.oracle->OnRequest(request);
   absl::AnyInvocable<void() &&> after_reply;
   KvCore* const core = world_.server->core();
   core->Handle(link->session, link->lane, request, &response, &after_reply);
@@ -291,7 +303,7 @@ absl::StatusOr<std::string> Network::OnLane(Link* link, const v1::LaneRequest& r
     world_.trace->Say("server, lane {}:{}", static_cast<uint64_t>(link->lane),
                       Describe(request, response));
   }
-  world_.oracle->OnAnswer(link->session, link->lane, request, response, facts);
+  world_.oracle->OnAnswer(link->session, link->lane, request, response);
   if (after_reply) std::move(after_reply)();
   return response.SerializeAsString();
 }

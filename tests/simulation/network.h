@@ -40,6 +40,7 @@ class Network {
   };
   struct Counters {
     uint64_t lost = 0, duplicated = 0, resets = 0;
+    uint64_t put_off = 0;  // answers, until something has settled
   };
 
   explicit Network(const World& world) : world_(world) {}
@@ -65,8 +66,10 @@ class Network {
     bool lane_open = false;
     Instant last_arrival;
   };
-  // What the server does with a message, and its answer.
-  using AtServer = std::function<absl::StatusOr<std::string>(Link* link)>;
+  // What the server does with a message. It calls `reply` with its answer: once, now or
+  // later.
+  using Reply = std::function<void(const absl::StatusOr<std::string>& answer)>;
+  using AtServer = std::function<void(Link* link, const Reply& reply)>;
   struct Call {
     Scheduler::Ticket ticket{};
     absl::StatusOr<std::string> answer;
@@ -80,7 +83,11 @@ class Network {
   void Answer(CallId call, absl::StatusOr<std::string> answer);
   // Tells the server, if it ever learns it, that the stream is over.
   void End(LinkId link, std::function<void(const Link& link)> at_server);
-  absl::StatusOr<std::string> OnLane(Link* link, const v1::LaneRequest& request);
+  void OnLane(Link* link, const v1::LaneRequest& request, const Reply& reply);
+  // What was put off, in the boot in which it was.
+  void GoOnOnLane(Link* link, const v1::LaneRequest& request, uint64_t boot,
+                  const Reply& reply);
+  absl::StatusOr<std::string> HandleOnLane(Link* link, const v1::LaneRequest& request);
   void OpenLane(Link* link, const v1::OpenLaneRequest& open, v1::LaneResponse* response);
   BootClock::duration Delay();
   bool Strikes(uint64_t per_million);

@@ -13,6 +13,17 @@
 namespace kvasir::sim {
 namespace {
 
+Durability DurabilityOf(v1::Durability durability) {
+  switch (durability) {
+    case v1::DURABILITY_PROCESS:
+      return Durability::kProcess;
+    case v1::DURABILITY_POWER:
+      return Durability::kPower;
+    default:
+      return Durability::kNone;
+  }
+}
+
 constexpr uint64_t kUnit = Arena::kUnitBytes;
 
 size_t FirstUnit(uint64_t offset_bytes) { return offset_bytes / kUnit; }
@@ -31,17 +42,17 @@ void Oracle::Violation(std::string what) {
 
 // ---- The control plane
 
-void Oracle::OnRequest(const v1::LaneRequest& request, const Facts& facts) {
+void Oracle::OnRequest(const v1::LaneRequest& request) {
   first_writer_lost_.clear();
   for (const v1::CommitItem& item : request.commit().items()) {
     const Grant* const grant = FindLease(item.lease());
     if (grant == nullptr || grant->replace || grant->published) continue;
-    if (facts.IsResident(grant->key)) first_writer_lost_.insert(item.lease());
+    if (facts_->IsResident(grant->key)) first_writer_lost_.insert(item.lease());
   }
 }
 
 void Oracle::OnAnswer(SessionId session, LaneId lane, const v1::LaneRequest& request,
-                      const v1::LaneResponse& response, const Facts& facts) {
+                      const v1::LaneResponse& response) {
   for (const uint64_t lease : request.releases()) unreleased_.erase(lease);
   switch (response.response_case()) {
     case v1::LaneResponse::kLookup:
@@ -54,8 +65,7 @@ void Oracle::OnAnswer(SessionId session, LaneId lane, const v1::LaneRequest& req
       OnReadGrants(session, lane, request.grant_reads(), response.grant_reads());
       break;
     case v1::LaneResponse::kGrantWrites:
-      OnWriteGrants(session, lane, request.grant_writes(), response.grant_writes(),
-                    facts);
+      OnWriteGrants(session, lane, request.grant_writes(), response.grant_writes());
       break;
     case v1::LaneResponse::kCommit:
       OnCommits(request.commit(), response.commit());
@@ -67,7 +77,7 @@ void Oracle::OnAnswer(SessionId session, LaneId lane, const v1::LaneRequest& req
       for (const uint64_t lease : request.release().leases()) unreleased_.erase(lease);
       break;
     case v1::LaneResponse::kRemove:
-      for (const std::string& key : request.remove().keys()) EndCurrent(key);
+      OnRemovals(request.remove(), response.remove());
       break;
     default:
       break;
@@ -81,7 +91,9 @@ void Oracle::OnRestart() {
   reads_by_lease_.clear();
   unreleased_.clear();
   pins_.clear();
+  told_of_others_.clear();
   while (!current_.empty()) EndCurrent(std::string(current_.begin()->first));
+  if (!world_.disk) histories_.clear();
 }
 
 void Oracle::OnLookup(SessionId session, const v1::LookupRequest& request,
@@ -91,18 +103,30 @@ void Oracle::OnLookup(SessionId session, const v1::LookupRequest& request,
   for (int i = 0; i < request.keys_size(); ++i) {
     const std::string& key = request.keys(i);
     if (response.residency()[i] < v1::RESIDENCY_MEMORY) {
-      EndCurrent(key);
+      OnAbsent(key);
       continue;
     }
-    const auto current = current_.find(key);
-    if (current == current_.end()) {
+    if (!current_.contains(key)) {
       Violation(fmt::format("lookup found {}, which is not there", key));
       continue;
     }
     const bool within = static_cast<uint32_t>(i) < response.prefix_count();
     if (request.pin_owner().empty() || (!within && !request.pin_all())) continue;
-    Pin& pin = pins_[{session.ToBytes(), request.pin_owner(), key}];
-    pin = {.grant = current->second, .until = std::max(pin.until, until)};
+    const PinName name{session.ToBytes(), request.pin_owner(), key};
+    const std::optional<uint64_t> offset = facts_->OffsetOf(key);
+    if (!offset.has_value()) {
+      // It is only on disk, and pinned once it lands, instead of an older block that the
+      // owner may have pinned under this key. Nobody watches that here.
+      pins_.erase(name);
+      continue;
+    }
+    const std::optional<size_t> block = FindBlock(key, *offset);
+    if (!block.has_value() || !IsFound(*block)) {
+      Violation(fmt::format("pin of {}: what is at {} is not its block", key, *offset));
+      continue;
+    }
+    Pin& pin = pins_[name];
+    pin = {.grant = *block, .until = std::max(pin.until, until)};
   }
 }
 
@@ -124,7 +148,8 @@ void Oracle::OnReadGrants(SessionId session, LaneId lane,
     const std::string& key = request.keys(i);
     const v1::ReadGrant& granted = response.grants(i);
     pins_.erase({session.ToBytes(), request.unpin_owner(), key});
-    if (granted.outcome() == v1::KEY_OUTCOME_MISS) EndCurrent(key);
+    // What is on disk may be there still, though it did not come now.
+    if (granted.outcome() == v1::KEY_OUTCOME_MISS && !world_.disk) EndCurrent(key);
     if (granted.outcome() != v1::KEY_OUTCOME_OK) continue;
     OnReadGrant({.session = session, .lane = lane, .until = until}, key, granted);
   }
@@ -132,31 +157,31 @@ void Oracle::OnReadGrants(SessionId session, LaneId lane,
 
 void Oracle::OnReadGrant(const ReadLease& holder, const std::string& key,
                          const v1::ReadGrant& granted) {
-  const std::optional<size_t> owner = owners_.at(FirstUnit(granted.offset_bytes()));
-  const Grant* const grant = owner.has_value() ? &grants_[*owner] : nullptr;
-  if (grant == nullptr || grant->state != State::kPublished || grant->key != key ||
-      grant->extent.offset_bytes != granted.offset_bytes() ||
-      grant->extent.size_bytes != granted.size_bytes()) {
+  const std::optional<size_t> block = FindBlock(key, granted.offset_bytes());
+  if (!block.has_value() || grants_[*block].extent.size_bytes != granted.size_bytes()) {
     Violation(fmt::format("read grant {} of {}: the memory at {} is not that block's",
                           granted.lease(), key, granted.offset_bytes()));
     return;
   }
-  const auto current = current_.find(key);
-  if (current == current_.end() || current->second != *owner) {
+  if (!IsFound(*block)) {
     Violation(fmt::format("read grant {} of {}: version {} is not the current one",
-                          granted.lease(), key, grant->version));
+                          granted.lease(), key, grants_[*block].version));
   }
   ReadLease& lease = reads_by_lease_[granted.lease()];
   lease = holder;
-  lease.grant = *owner;
+  lease.grant = *block;
   unreleased_.insert(granted.lease());
 }
 
 void Oracle::OnWriteGrants(SessionId session, LaneId lane,
                            const v1::GrantWritesRequest& request,
-                           const v1::GrantWritesResponse& response, const Facts& facts) {
+                           const v1::GrantWritesResponse& response) {
   for (int i = 0; i < response.grants_size(); ++i) {
     const v1::WriteGrant& granted = response.grants(i);
+    if (granted.outcome() == v1::KEY_OUTCOME_PENDING &&
+        FindLease(granted.lease()) == nullptr) {
+      told_of_others_.insert(granted.lease());
+    }
     if (granted.outcome() != v1::KEY_OUTCOME_OK || granted.lease() == 0) continue;
     const size_t index = grants_.size();
     grants_.push_back({.key = request.writes(i).key(),
@@ -164,15 +189,16 @@ void Oracle::OnWriteGrants(SessionId session, LaneId lane,
                        .lane = lane,
                        .extent = {RegionId{granted.region()}, granted.offset_bytes(),
                                   request.writes(i).size_bytes()},
-                       .replace = request.replace()});
+                       .replace = request.replace(),
+                       .durability = DurabilityOf(request.durability())});
     by_token_[granted.token()] = index;
     by_lease_[granted.lease()] = index;
     ++seen_.grants;
-    GiveMemoryTo(index, facts);
+    GiveMemoryTo(index);
   }
 }
 
-void Oracle::GiveMemoryTo(size_t index, const Facts& facts) {
+void Oracle::GiveMemoryTo(size_t index) {
   const Extent& extent = grants_[index].extent;
   const size_t end = EndUnit(extent.offset_bytes, extent.size_bytes);
   for (size_t unit = FirstUnit(extent.offset_bytes); unit < end; ++unit) {
@@ -180,11 +206,11 @@ void Oracle::GiveMemoryTo(size_t index, const Facts& facts) {
     if (owner.has_value() && owner != index) {
       Grant& before = grants_[*owner];
       const auto current = current_.find(before.key);
-      if (current != current_.end() && current->second == *owner) {
+      if (!world_.disk && current != current_.end() && current->second == *owner) {
         EndCurrent(std::string(before.key));
       }
       if (std::exchange(before.state, State::kFreed) == State::kPublished) {
-        CheckLeasesOn(*owner, facts);
+        CheckLeasesOn(*owner);
       }
       ++seen_.reuses;
     }
@@ -193,17 +219,17 @@ void Oracle::GiveMemoryTo(size_t index, const Facts& facts) {
 }
 
 // The memory of `grant` has just been given to another.
-void Oracle::CheckLeasesOn(size_t grant, const Facts& facts) {
+void Oracle::CheckLeasesOn(size_t grant) {
   for (const uint64_t id : unreleased_) {
     const ReadLease& lease = reads_by_lease_.at(id);
     if (lease.grant != grant || world_.scheduler->Now() >= lease.until) continue;
-    if (!facts.CanRead(lease.session, lease.lane)) continue;
+    if (!facts_->CanRead(lease.session, lease.lane)) continue;
     Violation(fmt::format("memory at {} given away under read lease {} of {}",
                           grants_[grant].extent.offset_bytes, id, grants_[grant].key));
   }
   for (const auto& [name, pin] : pins_) {
     if (pin.grant != grant || world_.scheduler->Now() >= pin.until) continue;
-    if (!facts.IsLive(*SessionId::FromBytes(std::get<0>(name)))) continue;
+    if (!facts_->IsLive(*SessionId::FromBytes(std::get<0>(name)))) continue;
     Violation(fmt::format("memory at {} given away under a pin of {} on {}",
                           grants_[grant].extent.offset_bytes, std::get<1>(name),
                           grants_[grant].key));
@@ -222,17 +248,10 @@ void Oracle::OnCommits(const v1::CommitRequest& request,
     Grant* const grant = FindLease(lease);
     switch (response.outcomes(i)) {
       case v1::KEY_OUTCOME_OK:
-        if (grant != nullptr && grant->published) break;  // the same commit again
-        if (grant == nullptr || grant->state != State::kOpen) {
-          Violation(
-              fmt::format("commit of lease {}, which is over, was accepted", lease));
-        } else {
-          if (first_writer_lost_.contains(lease)) {
-            Violation(
-                fmt::format("put of {} won over a block that was there", grant->key));
-          }
-          Publish(by_lease_.at(lease));
-        }
+        OnCommitted(lease, /*acknowledged=*/true);
+        break;
+      case v1::KEY_OUTCOME_PENDING:
+        OnPending(lease);
         break;
       case v1::KEY_OUTCOME_EXISTS:
         if (grant != nullptr && grant->state == State::kOpen)
@@ -244,11 +263,70 @@ void Oracle::OnCommits(const v1::CommitRequest& request,
   }
 }
 
+// Either the block is published, or it is another's that this put is to find durable.
+void Oracle::OnPending(uint64_t lease) {
+  Grant* const grant = FindLease(lease);
+  if (grant != nullptr && grant->state == State::kOpen &&
+      facts_->OffsetOf(grant->key) != grant->extent.offset_bytes) {
+    grant->state = State::kFreed;
+    told_of_others_.insert(lease);
+  }
+  if (told_of_others_.contains(lease)) return;
+  OnCommitted(lease, /*acknowledged=*/false);
+}
+
+void Oracle::OnCommitted(uint64_t lease, bool acknowledged) {
+  Grant* const grant = FindLease(lease);
+  const bool again = grant != nullptr && grant->published;
+  if (!again && (grant == nullptr || grant->state != State::kOpen)) {
+    Violation(fmt::format("commit of lease {}, which is over, was accepted", lease));
+    return;
+  }
+  if (!again) {
+    if (first_writer_lost_.contains(lease)) {
+      Violation(fmt::format("put of {} won over a block that was there", grant->key));
+    }
+    Publish(by_lease_.at(lease));
+  }
+  if (acknowledged && grant->version != 0) Acknowledge(by_lease_.at(lease));
+  if (acknowledged && again) ++seen_.settled_late;
+}
+
+void Oracle::Acknowledge(size_t index) {
+  const Grant& grant = grants_[index];
+  VisibilityOf(grant.version).acknowledged = true;
+  histories_[grant.key].OnAcknowledged(index, grant.durability);
+}
+
+void Oracle::OnRemovals(const v1::RemoveRequest& request,
+                        const v1::RemoveResponse& response) {
+  for (int i = 0; i < response.outcomes_size(); ++i) {
+    const std::string& key = request.keys(i);
+    switch (response.outcomes(i)) {
+      case v1::KEY_OUTCOME_OK:
+      case v1::KEY_OUTCOME_MISS:
+        EndCurrent(key);
+        histories_[key].OnRemoved();
+        break;
+      case v1::KEY_OUTCOME_PENDING:
+        EndCurrent(key);
+        histories_[key].OnRemoving();
+        break;
+      default:  // It may have got half the way.
+        histories_[key].OnRemoving();
+        break;
+    }
+  }
+}
+
 void Oracle::Publish(size_t index) {
   Grant* const grant = &grants_[index];
   const std::span<const std::byte> bytes =
       world_.arena.subspan(grant->extent.offset_bytes, grant->extent.size_bytes);
   const std::optional<uint64_t> version = world_.values->Recognize(bytes);
+  if (const auto before = current_.find(grant->key); before != current_.end()) {
+    grant->replaced = before->second;
+  }
   EndCurrent(std::string(grant->key));
   grant->state = State::kPublished;
   grant->published = true;
@@ -259,8 +337,10 @@ void Oracle::Publish(size_t index) {
                           grant->key));
     return;
   }
-  VisibilityOf(*version) = {.published = true};
+  Visibility& visibility = VisibilityOf(*version);
+  visibility = {.published = true, .acknowledged = visibility.acknowledged};
   current_[grant->key] = index;
+  histories_[grant->key].OnPublished({.grant = index, .version = *version});
 }
 
 void Oracle::EndCurrent(const std::string& key) {
@@ -331,9 +411,13 @@ void Oracle::OnReadFetches(const Token& token, uint64_t from, uint64_t size_byte
 // ---- What clients conclude
 
 void Oracle::OnPutAcknowledged(uint64_t version) {
-  if (VisibilityOf(version).published) return;
-  Violation(fmt::format("put of {}, version {}, was acknowledged and never published",
-                        world_.values->KeyOf(version), version));
+  if (!VisibilityOf(version).published) {
+    Violation(fmt::format("put of {}, version {}, was acknowledged and never published",
+                          world_.values->KeyOf(version), version));
+  } else if (!VisibilityOf(version).acknowledged) {
+    Violation(fmt::format("put of {}, version {}, was acknowledged before it was settled",
+                          world_.values->KeyOf(version), version));
+  }
 }
 
 void Oracle::OnHit(std::string_view key, std::span<const std::byte> bytes,

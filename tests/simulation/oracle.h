@@ -13,10 +13,12 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/durability.h"
 #include "base/extent.h"
 #include "base/ids.h"
 #include "kvasir/v1/kv.pb.h"
 #include "rdma/token.h"
+#include "tests/simulation/history.h"
 #include "tests/simulation/scheduler.h"
 #include "tests/simulation/trace.h"
 #include "tests/simulation/values.h"
@@ -24,14 +26,19 @@
 namespace kvasir::sim {
 
 // Knows what is allowed, from watching: what the server granted and published, what
-// landed where, what clients took for a hit. Keeps a shadow of who owns every unit of the
-// arena, and from when to when each version was the one to read. It never asks the store.
+// landed where, what the disk did, what clients took for a hit. Keeps a shadow of who owns
+// every unit of the arena, from when to when each version was the one to read, and what a
+// crash may leave of each key.
 //
 // A hit must be a version that was published under its key, whole, and that was current
 // at some moment of the get. A packet may only land in memory whose grant is open. A
 // lease that a client can still use is never broken, nor a pin of a live session. What a
 // lookup or a grant to read finds is what was published last; a put that does not
 // replace never wins over a block that is there.
+//
+// With a disk a block may leave memory and come back: a copy from the disk owns its memory
+// as what a client wrote does, and is read as the version that it is a copy of. A miss
+// then ends nothing. After a crash each key has what its history allows.
 class Oracle {
  public:
   struct World {
@@ -39,6 +46,7 @@ class Oracle {
     Trace* trace = nullptr;
     Values* values = nullptr;
     std::span<const std::byte> arena;
+    bool disk = false;  // below memory there is one
   };
   explicit Oracle(const World& world);
 
@@ -49,15 +57,31 @@ class Oracle {
     // Bytes can still flow on the lane.
     virtual bool CanRead(SessionId session, LaneId lane) const = 0;
     virtual bool IsLive(SessionId session) const = 0;
-    // Committed and not evicted.
+    // Committed, and in memory or on disk.
     virtual bool IsResident(std::string_view key) const = 0;
+    // Where in memory the key's block begins; nothing if it is not there.
+    virtual std::optional<uint64_t> OffsetOf(std::string_view key) const = 0;
   };
+  // Not owned; before anything else.
+  void Ask(const Facts* facts) { facts_ = facts; }
 
   // The control plane: just before the server handles a request, and once it has.
-  void OnRequest(const v1::LaneRequest& request, const Facts& facts);
+  void OnRequest(const v1::LaneRequest& request);
   void OnAnswer(SessionId session, LaneId lane, const v1::LaneRequest& request,
-                const v1::LaneResponse& response, const Facts& facts);
+                const v1::LaneResponse& response);
   void OnRestart();
+
+  // The disk. What it stores now under the key, by version; 0 if it is none of our keys.
+  uint64_t OnStores(std::string_view key, std::span<const std::byte> payload);
+  // The store has given memory to a copy of that version. The number is for OnCopyLands,
+  // just before its bytes are written there.
+  size_t OnCopyBegins(std::string_view key, uint64_t version,
+                      std::span<const std::byte> memory);
+  void OnCopyLands(size_t copy);
+  // The disk drops a block, as it may.
+  void OnDropped(const std::string& key, uint64_t version);
+  // What it has of each key after a restart: versions.
+  void OnRecovered(const std::map<std::string, uint64_t>& found);
 
   // The data plane, just before the bytes move. `from` and `size_bytes` are within the
   // token's extent.
@@ -77,21 +101,30 @@ class Oracle {
 
   struct Seen {
     uint64_t grants = 0, published = 0, reuses = 0;
+    uint64_t copies = 0;        // from the disk, that were read or pinned
+    uint64_t settled_late = 0;  // puts that were published first and acknowledged later
+    uint64_t taken_back = 0;    // durable puts that were found to be
+    uint64_t recovered = 0, durable_recovered = 0, rolled_back = 0;
   };
   const Seen& seen() const { return seen_; }
 
  private:
   enum class State : uint8_t { kOpen, kPublished, kFreed };
-  // One reservation, from its grant to the end of its memory.
+  // One reservation, from its grant to the end of its memory; or one copy from the disk,
+  // which counts as published once somebody was led to it.
   struct Grant {
     std::string key;
     SessionId session;
     LaneId lane{};
     Extent extent;
     bool replace = false;
+    bool copy = false;
+    Durability durability = Durability::kNone;
     State state = State::kOpen;
     bool published = false;  // and perhaps freed since
     uint64_t version = 0;    // once published
+    // The block that comes back if the disk refuses this one.
+    std::optional<size_t> replaced = std::nullopt;
   };
   struct ReadLease {
     SessionId session;
@@ -107,6 +140,7 @@ class Oracle {
   using PinName = std::tuple<std::string, std::string, std::string>;
   struct Visibility {
     bool published = false;
+    bool acknowledged = false;  // by the server
     Instant ended = Instant::max();
   };
 
@@ -119,17 +153,29 @@ class Oracle {
                    const v1::ReadGrant& granted);
   void OnWriteGrants(SessionId session, LaneId lane,
                      const v1::GrantWritesRequest& request,
-                     const v1::GrantWritesResponse& response, const Facts& facts);
+                     const v1::GrantWritesResponse& response);
   void OnCommits(const v1::CommitRequest& request, const v1::CommitResponse& response);
+  void OnPending(uint64_t lease);
+  void OnCommitted(uint64_t lease, bool acknowledged);
+  void Acknowledge(size_t grant);
+  void OnRemovals(const v1::RemoveRequest& request, const v1::RemoveResponse& response);
   void OnAborts(SessionId session, LaneId lane, const v1::AbortRequest& request);
   void Publish(size_t index);
   void EndCurrent(const std::string& key);
-  void GiveMemoryTo(size_t grant, const Facts& facts);
-  void CheckLeasesOn(size_t grant, const Facts& facts);
+  void OnAbsent(const std::string& key);
+  // The grant that owns the memory at `offset_bytes`, now that somebody is led there.
+  std::optional<size_t> FindBlock(const std::string& key, uint64_t offset_bytes);
+  bool IsCurrent(size_t grant) const;
+  // The same, of a key that somebody has just found: what the disk had refused is over.
+  bool IsFound(size_t grant);
+  void GiveMemoryTo(size_t grant);
+  void CheckLeasesOn(size_t grant);
+  void RecoverKey(const std::string& key, History* history, uint64_t found);
   Visibility& VisibilityOf(uint64_t version);
   Grant* FindLease(uint64_t lease);
 
   const World world_;
+  const Facts* facts_ = nullptr;
   std::vector<Grant> grants_;
   std::vector<std::optional<size_t>> owners_;         // of each unit of the arena
   std::unordered_map<std::string, size_t> by_token_;  // writes
@@ -139,9 +185,11 @@ class Oracle {
   std::set<uint64_t> unreleased_;  // of those
   std::map<PinName, Pin> pins_;
   std::set<uint64_t> first_writer_lost_;  // leases on keys that have a block already
+  std::set<uint64_t> told_of_others_;  // leases whose puts wait for another's block
   // The grant whose block each key names. Two grants may hold one version: a put that
   // was tried again after its session was lost.
   std::unordered_map<std::string, size_t> current_;
+  std::map<std::string, History> histories_;
   std::vector<Visibility> visibility_;  // by version
   std::vector<std::string> violations_;
   Seen seen_;

@@ -75,6 +75,18 @@ void Scheduler::WakeAll(const Process* process) {
   }
 }
 
+void Scheduler::RunOut(const Process* process) {
+  const auto waits = [process](const auto& entry) {
+    return entry.second.parked && entry.second.fiber->process == process;
+  };
+  while (true) {
+    const auto it = std::find_if(waits_.begin(), waits_.end(), waits);
+    if (it == waits_.end()) return;
+    it->second.parked = false;
+    Run(it->second.fiber);
+  }
+}
+
 void Scheduler::ResumeLater(Ticket ticket, Instant when) {
   At(when, [this, ticket] { TryResume(ticket); });
 }

@@ -56,6 +56,9 @@ class Scheduler {
   void Notify(Ticket ticket);
   // Wakes every fiber of a process that was killed.
   void WakeAll(const Process* process);
+  // Ends every wait of the process's fibers, now and one after the other, until none of
+  // them waits. REQUIRES: not called from a fiber.
+  void RunOut(const Process* process);
 
  private:
   struct Event {

@@ -88,6 +88,24 @@ TEST(Scheduler, AKilledProcessWakesUpAtOnce) {
   EXPECT_EQ(scheduler.Now() - start, milliseconds(2));
 }
 
+TEST(Scheduler, FibersThatAreRunOutWaitForNothing) {
+  Scheduler scheduler;
+  Process process(&scheduler, {.name = "p"}), other(&scheduler, {.name = "q"});
+  const Instant start = scheduler.Now();
+  int waits = 0;
+  const auto body = [&] {
+    for (; waits < 3; ++waits) scheduler.Sleep(seconds(10));
+  };
+  scheduler.Spawn(&process, body);
+  scheduler.Spawn(&other, [&] { scheduler.Sleep(seconds(5)); });
+  scheduler.After(milliseconds(1), [&] { scheduler.RunOut(&process); });
+  while (scheduler.fibers() > 1) ASSERT_TRUE(scheduler.RunOne());
+  EXPECT_EQ(waits, 3);
+  EXPECT_EQ(scheduler.Now() - start, milliseconds(1));
+  RunAll(&scheduler);
+  EXPECT_EQ(scheduler.fibers(), 0);
+}
+
 TEST(Process, ItsClockHasAnOffsetAndARateOfItsOwn) {
   Scheduler scheduler;
   Process process(&scheduler,

@@ -16,6 +16,7 @@
 #include "storage/arena.h"
 #include "storage/block_store.h"
 #include "storage/tiered_store.h"
+#include "tests/simulation/disk.h"
 #include "tests/simulation/fabric.h"
 #include "tests/simulation/oracle.h"
 #include "tests/simulation/scheduler.h"
@@ -25,8 +26,8 @@
 namespace kvasir::sim {
 
 // The real server core on a simulated machine: boot after boot over one region, whose old
-// bytes stay when the process dies.
-class Server {
+// bytes stay when the process dies, and one disk.
+class Server final : public Oracle::Facts {
  public:
   struct World {
     Scheduler* scheduler = nullptr;
@@ -35,6 +36,7 @@ class Server {
     Oracle* oracle = nullptr;
     const Weather* weather = nullptr;
     Fabric* fabric = nullptr;
+    Disk* disk = nullptr;
     Process* process = nullptr;
     Region* region = nullptr;
   };
@@ -43,10 +45,15 @@ class Server {
 
   // REQUIRES: !up().
   void Start();
-  // As kill -9: nothing of the process is left but the bytes in the region.
-  // REQUIRES: up().
+  // As kill -9: nothing of the process is left but the bytes in the region, and on the
+  // disk what was durable. REQUIRES: up().
   void Crash();
-  bool up() const { return boot_ != nullptr; }
+  // For the end of a node that takes no writes any more: moves on what the disk does not
+  // have yet. True once there is nothing left to wait for. REQUIRES: up().
+  bool Save();
+  // As Crash, but in good order: the disk keeps all that it has. REQUIRES: up().
+  void Stop();
+  bool up() const { return boot_ != nullptr && !dying_; }
   // Counts the starts.
   uint64_t boot() const { return boots_; }
   // REQUIRES: up().
@@ -59,6 +66,12 @@ class Server {
   std::string Leftovers() const;
   void AddStats(KvCore::Stats* sum) const;
 
+  // Oracle::Facts. REQUIRES: up().
+  bool CanRead(SessionId session, LaneId lane) const override;
+  bool IsLive(SessionId session) const override;
+  bool IsResident(std::string_view key) const override;
+  std::optional<uint64_t> OffsetOf(std::string_view key) const override;
+
  private:
   struct Boot {
     Boot(const World& world, uint64_t number);
@@ -70,9 +83,13 @@ class Server {
     KvCore core;
   };
   void Step(uint64_t boot);
+  void End(Durability disk_survives);
+  std::string LeftBelow() const;
 
   const World world_;
   uint64_t boots_ = 0;
+  bool dying_ = false;
+  Durability disk_survives_ = Durability::kNone;  // of the last end
   std::unique_ptr<Boot> boot_;
 };
 

@@ -55,7 +55,7 @@ Process::Options DrawProcess(std::string name, Dice* dice) {
 
 Weather DrawWeather(const SimulateOptions& options, Dice* dice) {
   Weather weather = Weather::Draw(dice);
-  if (!options.damage) weather.packet_corrupted = 0;
+  if (!options.damage) weather.packet_corrupted = weather.bit_flips = 0;
   return weather;
 }
 
@@ -71,7 +71,7 @@ class World {
   void StartClients();
   void RestartSometimes();
   void StopOnceDrained(Instant patience);
-  void StopAndStart();
+  void StartSoon();
   void PauseSometimes();
   Process::Options ClientProcess(size_t index);
 
@@ -85,6 +85,7 @@ class World {
   Oracle oracle_;
   Process server_process_;
   Fabric fabric_;
+  Disk disk_;
   Server server_;
   Network network_;
   std::vector<std::unique_ptr<Process>> processes_;
@@ -100,7 +101,8 @@ World::World(const SimulateOptions& options)
       oracle_({.scheduler = &scheduler_,
                .trace = &trace_,
                .values = &values_,
-               .arena = region_->bytes()}),
+               .arena = region_->bytes(),
+               .disk = weather_.disk}),
       server_process_(&scheduler_, DrawProcess("server", &dice_)),
       fabric_({.scheduler = &scheduler_,
                .dice = &dice_,
@@ -108,12 +110,19 @@ World::World(const SimulateOptions& options)
                .oracle = &oracle_,
                .weather = &weather_,
                .server = &server_process_}),
+      disk_({.scheduler = &scheduler_,
+             .dice = &dice_,
+             .trace = &trace_,
+             .oracle = &oracle_,
+             .weather = &weather_,
+             .server = &server_process_}),
       server_({.scheduler = &scheduler_,
                .dice = &dice_,
                .trace = &trace_,
                .oracle = &oracle_,
                .weather = &weather_,
                .fabric = &fabric_,
+               .disk = &disk_,
                .process = &server_process_,
                .region = region_}),
       network_({.scheduler = &scheduler_,
@@ -124,6 +133,7 @@ World::World(const SimulateOptions& options)
                 .fabric = &fabric_,
                 .server = &server_}) {
   report_.options = options;
+  oracle_.Ask(&server_);
   SeedRandom(options.seed);
 }
 
@@ -164,22 +174,22 @@ void World::RestartSometimes() {
       server_.core()->BeginDrain();
       StopOnceDrained(scheduler_.Now() + seconds(5));
     } else {
-      StopAndStart();
+      server_.Crash();
+      StartSoon();
     }
   });
 }
 
 // As on SIGTERM, with SIGKILL at `patience`.
 void World::StopOnceDrained(Instant patience) {
-  if (scheduler_.Now() >= patience || server_.core()->drained()) {
-    StopAndStart();
-    return;
-  }
+  const bool stopped = server_.core()->drained() && server_.Save();
+  if (stopped) server_.Stop();
+  if (!stopped && scheduler_.Now() >= patience) server_.Crash();
+  if (!server_.up()) return StartSoon();
   scheduler_.After(milliseconds(50), [this, patience] { StopOnceDrained(patience); });
 }
 
-void World::StopAndStart() {
-  server_.Crash();
+void World::StartSoon() {
   ++report_.restarts;
   scheduler_.After(dice_.Between(milliseconds(1), milliseconds(500)), [this] {
     server_.Start();
@@ -219,6 +229,7 @@ void World::Run() {
   RunWhile([this] { return scheduler_.fibers() > 0 || !server_.up(); });
   trouble_ = false;
   network_.CalmDown();
+  disk_.CalmDown();
   const Instant end = scheduler_.Now() + kQuiet;
   RunWhile([this, end] { return scheduler_.Now() < end || !server_.up(); });
   if (const std::string left = server_.Leftovers(); !left.empty()) {
@@ -234,6 +245,7 @@ Report World::Finish() {
   report_.events = scheduler_.events_run();
   report_.fabric = fabric_.counters();
   report_.network = network_.counters();
+  report_.disk = disk_.counters();
   report_.oracle = oracle_.seen();
   server_.AddStats(&report_.core);
   report_.fingerprint =
@@ -286,9 +298,21 @@ void Report::Add(const Report& other) {
   network.lost += other.network.lost;
   network.duplicated += other.network.duplicated;
   network.resets += other.network.resets;
+  network.put_off += other.network.put_off;
+  disk.stores += other.disk.stores;
+  disk.loads += other.disk.loads;
+  disk.deletes += other.disk.deletes;
+  disk.failures += other.disk.failures;
+  disk.cut_off += other.disk.cut_off;
   oracle.grants += other.oracle.grants;
   oracle.published += other.oracle.published;
   oracle.reuses += other.oracle.reuses;
+  oracle.copies += other.oracle.copies;
+  oracle.settled_late += other.oracle.settled_late;
+  oracle.taken_back += other.oracle.taken_back;
+  oracle.recovered += other.oracle.recovered;
+  oracle.durable_recovered += other.oracle.durable_recovered;
+  oracle.rolled_back += other.oracle.rolled_back;
   core.expired_reads += other.core.expired_reads;
   core.expired_writes += other.core.expired_writes;
   core.expired_pins += other.core.expired_pins;
@@ -327,6 +351,13 @@ std::string Report::Summary() const {
       network.lost, network.duplicated, network.resets, core.expired_reads,
       core.expired_writes, core.expired_pins, core.expired_sessions,
       core.refused_requests, core.commit_checksum_failures);
+  text += fmt::format(
+      "disk: {} stored, {} loaded, {} deleted, {} calls failed, {} cut off; {} copies "
+      "used, {} settled late, {} taken back, {} answers put off; recovered {}, {} of them "
+      "durable, {} older than the last\n",
+      disk.stores, disk.loads, disk.deletes, disk.failures, disk.cut_off, oracle.copies,
+      oracle.settled_late, oracle.taken_back, network.put_off, oracle.recovered,
+      oracle.durable_recovered, oracle.rolled_back);
   return text;
 }
 

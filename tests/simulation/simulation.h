@@ -7,6 +7,7 @@
 
 #include "service/kv_core.h"
 #include "tests/simulation/client.h"
+#include "tests/simulation/disk.h"
 #include "tests/simulation/fabric.h"
 #include "tests/simulation/network.h"
 #include "tests/simulation/oracle.h"
@@ -16,7 +17,7 @@ namespace kvasir::sim {
 struct SimulateOptions {
   uint64_t seed = 0;
   bool trace = false;
-  bool damage = true;  // packets may arrive with a bit flipped
+  bool damage = true;  // packets may arrive, and blocks be on disk, with a bit flipped
 };
 
 // What one simulated world came to.
@@ -31,6 +32,7 @@ struct Report {
   uint64_t restarts = 0;
   ClientCounters clients;
   Fabric::Counters fabric;
+  Disk::Counters disk;
   Network::Counters network;
   Oracle::Seen oracle;
   KvCore::Stats core;  // totals of its counters over all boots that ended well

@@ -47,17 +47,38 @@ void DrawNetwork(Dice* dice, Weather* weather) {
   weather->packet_corrupted = Trouble(dice, 8'000);
 }
 
+void DrawDisk(Dice* dice, Weather* weather) {
+  weather->disk = dice->Chance(600'000);
+  // Room for all there is, or for so little that it drops blocks all the time; a probe
+  // of its health fits.
+  weather->disk_bytes = dice->Chance(750'000) ? 1'000'000 : dice->Between(72, 192) * 1024;
+  weather->write_through = dice->Chance(250'000);
+  weather->save_watermark = static_cast<double>(dice->Between(0, 60)) / 100;
+  weather->durable = Trouble(dice, 800'000);
+  weather->evicted = Trouble(dice, 300'000);
+  weather->disk_fast_max = microseconds(dice->Between(50, 20'000));
+  weather->disk_slow_max = milliseconds(dice->Between(10, 3'000));
+  weather->disk_slow = Trouble(dice, 200'000);
+  weather->disk_busy = Trouble(dice, 200'000);
+  weather->store_fails = Trouble(dice, 20'000);
+  weather->delete_fails = Trouble(dice, 20'000);
+  weather->load_fails = Trouble(dice, 50'000);
+  weather->bit_flips = Trouble(dice, 30'000);
+}
+
 }  // namespace
 
 Weather Weather::Draw(Dice* dice) {
   Weather weather;
   DrawSizes(dice, &weather);
   DrawNetwork(dice, &weather);
+  DrawDisk(dice, &weather);
   weather.preempted = Trouble(dice, 20'000);
   weather.preempted_max = milliseconds(dice->Between(10, 5'000));
   weather.client_paused = Trouble(dice, 40'000);
   weather.client_killed = Trouble(dice, 10'000);
-  const bool restarts = dice->Chance(250'000);
+  // What a disk keeps shows at a restart only.
+  const bool restarts = dice->Chance(weather.disk ? 500'000 : 250'000);
   weather.server_restart_every =
       restarts ? milliseconds(dice->Between(300, 6'000)) : seconds(0);
   const bool pauses = dice->Chance(250'000);
@@ -74,6 +95,11 @@ Weather::Duration Weather::MessageDelay(Dice* dice) const {
 Weather::Duration Weather::PacketDelay(Dice* dice) const {
   const bool slow = dice->Chance(packet_slow);
   return dice->Between(microseconds(2), slow ? packet_slow_max : packet_fast_max);
+}
+
+Weather::Duration Weather::DiskDelay(Dice* dice) const {
+  const bool slow = dice->Chance(disk_slow);
+  return dice->Between(microseconds(2), slow ? disk_slow_max : disk_fast_max);
 }
 
 }  // namespace kvasir::sim

@@ -31,6 +31,22 @@ struct Weather {
   Duration fence_max{};
   Duration op_timeout_max{};
 
+  // The disk below memory, if there is one.
+  bool disk = false;
+  uint64_t disk_bytes = 0;
+  bool write_through = false;
+  double save_watermark = 0;
+  uint64_t durable = 0;  // a put
+  uint64_t evicted = 0;  // a step of the server: all memory that nobody holds
+  Duration disk_fast_max{};
+  Duration disk_slow_max{};
+  uint64_t disk_slow = 0;  // a call, here and below
+  uint64_t disk_busy = 0;  // its executor is full
+  uint64_t store_fails = 0;
+  uint64_t delete_fails = 0;
+  uint64_t load_fails = 0;
+  uint64_t bit_flips = 0;  // in what is loaded
+
   // Control messages.
   Duration message_fast_max{};
   Duration message_slow_max{};
@@ -62,6 +78,7 @@ struct Weather {
   // Fast most of the time.
   Duration MessageDelay(Dice* dice) const;
   Duration PacketDelay(Dice* dice) const;
+  Duration DiskDelay(Dice* dice) const;
 };
 
 }  // namespace kvasir::sim
