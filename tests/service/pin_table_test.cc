@@ -4,12 +4,14 @@
 
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/limits.h"
 #include "storage/block_store.h"
+#include "storage/blocks_below.h"
 
 namespace kvasir {
 namespace {
@@ -20,6 +22,17 @@ constexpr SessionId kAlice{1, 1};
 constexpr SessionId kBob{2, 2};
 constexpr SessionId kNode{};
 constexpr Instant kStart{seconds(100)};
+
+// A disk that has every key, in the generation that it was told.
+class Below final : public BlocksBelow {
+ public:
+  bool exists() const override { return true; }
+  std::optional<uint64_t> FindGeneration(std::string_view) const override {
+    return generation;
+  }
+
+  std::optional<uint64_t> generation;
+};
 
 class PinTableTest : public ::testing::Test {
  protected:
@@ -49,7 +62,8 @@ class PinTableTest : public ::testing::Test {
   const std::unique_ptr<Region> region_ =
       *Region::Map({.id = RegionId(1), .size_bytes = 4 * kMiB});
   Arena arena_{region_.get()};
-  BlockStore store_{&arena_, {}};
+  Below below_;
+  BlockStore store_{&arena_, {.below = &below_}};
   PinTable pins_;
 };
 
@@ -85,6 +99,20 @@ TEST_F(PinTableTest, PinningAgainFollowsAKeyThatWasReplaced) {
   const std::vector<std::string_view> keys{"k"};
   EXPECT_EQ(pins_.UnpinKeys(kAlice, "a", keys), 1u);
   EXPECT_EQ(References("k"), 0u);
+}
+
+TEST_F(PinTableTest, PinningAgainFollowsABlockThatCameBackFromDisk) {
+  MustPin(kAlice, "a", "k");
+  below_.generation = store_.Peek("k")->generation();
+  ASSERT_TRUE(store_.Remove("k").ok());
+  Reservation copy =
+      *store_.ReserveCopy("k", {.size_bytes = kBlock}, *below_.generation);
+  ASSERT_TRUE(store_.CommitCopy(std::move(copy), 1).ok());
+  EXPECT_EQ(store_.stats().unbound_blocks, 1u) << "the one that is pinned";
+  MustPin(kAlice, "a", "k");
+  EXPECT_EQ(store_.stats().unbound_blocks, 0u);
+  EXPECT_EQ(References("k"), 1u);
+  EXPECT_EQ(store_.Evict(kBlock), 0u);
 }
 
 TEST_F(PinTableTest, OwnersOfTwoSessionsAreTwoOwners) {
