@@ -43,16 +43,6 @@
 #include "tests/support/server_loops.h"
 
 namespace kvasir {
-namespace rules {
-
-bool kFence = true;
-bool kS1 = true;
-bool kS2 = true;
-bool kChecksum = true;
-bool kDeadline = true;
-
-}  // namespace rules
-
 namespace {
 
 // Linked for its helpers.
