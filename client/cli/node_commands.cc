@@ -86,23 +86,25 @@ Json InfoJson(const v1::GetNodeInfoResponse& info, const v1::GetStatsResponse& s
            std::map<std::string, double>(stats.values().begin(), stats.values().end())}};
 }
 
-std::string StoredText(const v1::GetStatsResponse& stats, const std::string& capacity,
-                       const std::string& bytes, const std::string& blocks) {
-  const auto value = [&stats](const std::string& name) {
-    const auto found = stats.values().find(name);
-    return found == stats.values().end() ? 0 : static_cast<uint64_t>(found->second);
-  };
-  return fmt::format("{} blocks with {} of {}", value(blocks), FormatSize(value(bytes)),
-                     FormatSize(value(capacity)));
+uint64_t Stat(const v1::GetStatsResponse& stats, const std::string& name) {
+  const auto found = stats.values().find(name);
+  return found == stats.values().end() ? 0 : static_cast<uint64_t>(found->second);
+}
+
+std::string MemoryText(const v1::GetNodeInfoResponse& info,
+                       const v1::GetStatsResponse& stats) {
+  return fmt::format("{} blocks with {} of {}, {}", Stat(stats, "blocks"),
+                     FormatSize(Stat(stats, "block_bytes")),
+                     FormatSize(info.memory_bytes()), info.page_kind());
 }
 
 std::string DiskText(const v1::GetNodeInfoResponse& info,
                      const v1::GetStatsResponse& stats) {
   if (info.data_dir().empty()) return "none";
-  return fmt::format("{}, {}, in {}",
-                     StoredText(stats, "tier_capacity_bytes", "tier_block_bytes",
-                                "tier_blocks"),
-                     info.write_policy(), info.data_dir());
+  return fmt::format("{} blocks with {} of {}, {}, in {}", Stat(stats, "tier_blocks"),
+                     FormatSize(Stat(stats, "tier_block_bytes")),
+                     FormatSize(Stat(stats, "tier_capacity_bytes")), info.write_policy(),
+                     info.data_dir());
 }
 
 std::string InfoText(const v1::GetNodeInfoResponse& info,
@@ -117,10 +119,7 @@ std::string InfoText(const v1::GetNodeInfoResponse& info,
   text.Add("listens", fmt::format("{} (gRPC), {} (data), {} (HTTP)", info.listen(),
                                   info.data_listen(), info.http_listen()));
   text.Add("transports", Join(Transports(info)));
-  text.Add("memory", fmt::format("{}, {}",
-                                 StoredText(stats, "memory_capacity_bytes", "block_bytes",
-                                            "blocks"),
-                                 info.page_kind()));
+  text.Add("memory", MemoryText(info, stats));
   text.Add("disk", DiskText(info, stats));
   text.Add("eviction", info.eviction_policy());
   return text.Render();

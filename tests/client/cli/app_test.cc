@@ -159,12 +159,16 @@ TEST_F(AppTest, InfoShowsNodeSessionsTransportsAndCounters) {
   session->set_session("0a1b2c3d");
   session->set_client_name("engine");
   session->set_pid(42);
+  admin_.info.set_data_dir("/data");
+  admin_.info.set_write_policy("write_through");
   (*admin_.stats.mutable_values())["blocks"] = 7;
+  (*admin_.stats.mutable_values())["tier_blocks"] = 9;
   (*admin_.stats.mutable_values())["evictions_total"] = 0;
 
   EXPECT_EQ(Run({"info"}), ExitCode::kOk);
   for (const char* part :
-       {"n0", "HEALTHY", "1 GiB", "shm, tcp", "0a1b2c3d", "engine", "blocks  7"}) {
+       {"n0", "HEALTHY", "shm, tcp", "0a1b2c3d", "engine", "7 blocks with 0 B of 1 GiB",
+        "9 blocks with 0 B of 0 B, write_through, in /data"}) {
     EXPECT_NE(out().find(part), std::string::npos) << part << "\n" << out();
   }
   EXPECT_EQ(out().find("evictions_total"), std::string::npos) << "zero: only with --all";
