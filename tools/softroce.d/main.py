@@ -40,6 +40,7 @@ def parse(arguments):
                                      allow_abbrev=False)
     parser.add_argument("--rails", type=int, default=1, choices=range(1, 5))
     parser.add_argument("--wire", action="store_true")
+    parser.add_argument("--two", action="store_true")
     parser.add_argument("--mtu", type=int, default=4096, choices=(1024, 4096))
     parser.add_argument("--kernel", default="6.1", choices=tuple(image.META_PACKAGES))
     parser.add_argument("--refresh", action="store_true")
@@ -56,19 +57,34 @@ def parse(arguments):
         parser.error("no command given (try --help)")
     if options.memory < 256:
         parser.error(f"--memory {options.memory}: the guest needs 256 MiB")
+    if options.two and (options.wire or options.rails > 1):
+        parser.error("two guests have one device each and no wire within them")
+    options.commands = commands(options)
+    if not options.check and not all(options.commands):
+        parser.error("--and: a command is missing on one side of it")
     return options
+
+
+def commands(options):
+    """What each guest runs: the words, and with --two those after --and for the right one."""
+    if not options.two:
+        return [options.command]
+    if "--and" not in options.command:
+        return [options.command, ["sleep", "infinity"]]
+    at = options.command.index("--and")
+    return [options.command[:at], options.command[at + 1:]]
 
 
 def hidden(path):
     return any(path == top or path.startswith(top + "/") for top in HIDDEN)
 
 
-def folders_to_show(options, working_directory):
+def folders_to_show(options, command, working_directory):
     """Folders below the hidden ones that the guest must see at their place: those asked
     for, the working directory, and where the command's file lies."""
     wanted = [os.path.realpath(name) for name in options.show]
     wanted.append(working_directory)
-    program = shutil.which(options.command[0])
+    program = shutil.which(command[0])
     if program:
         wanted.append(os.path.dirname(os.path.abspath(program)))
         wanted.append(os.path.dirname(os.path.realpath(program)))
@@ -96,22 +112,22 @@ def environment(options):
     return result
 
 
-def fill_run_folder(options, folder):
-    """Writes what the guest reads: the fixed scripts, the settings and the command."""
+def fill_run_folder(options, kind, command, folder):
+    """Writes what a guest reads: the fixed scripts, the settings and the command."""
     working_directory = os.getcwd()
-    for name in ("start", "softroce-devices", "softroce-wire"):
+    for name in ("start", "softroce-devices", "softroce-wire", "softroce-peer"):
         shutil.copy(HERE / name, folder / name)
         (folder / name).chmod(0o755)
-    shown = folders_to_show(options, working_directory)
-    settings = {"kind": "wire" if options.wire else "self", "rails": options.rails,
-                "mtu": options.mtu, "show_again": " ".join(shown)}
+    shown = folders_to_show(options, command, working_directory)
+    settings = {"kind": kind, "rails": options.rails, "mtu": options.mtu,
+                "show_again": " ".join(shown)}
     (folder / "settings").write_text(
         "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in settings.items()))
     words = [f"{name}={value}" for name, value in environment(options).items()]
     devices = " ".join(f'{name}="${name}"' for name in DEVICE_VARIABLES)
     (folder / "command").write_text(
         f"cd {shlex.quote(working_directory)} || exit {EXIT_FAILED}\n"
-        f"exec env -i {shlex.join(words)} {devices} {shlex.join(options.command)}\n")
+        f"exec env -i {shlex.join(words)} {devices} {shlex.join(command)}\n")
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (folder / "has_out").touch()
@@ -121,10 +137,32 @@ def check_memory(options):
     with open("/proc/meminfo", encoding="ascii") as meminfo:
         fields = dict(line.split(":") for line in meminfo)
     available = int(fields["MemAvailable"].split()[0]) // 1024
-    if available < options.memory + SPARE_MIB:
+    wanted = options.memory * len(options.commands)
+    if available < wanted + SPARE_MIB:
         raise image.ImageError(
-            f"{available} MiB of memory are available, {options.memory} for the guest and "
+            f"{available} MiB of memory are available, {wanted} for the guest and "
             f"{SPARE_MIB} beside it are needed (--memory MIB)")
+
+
+def kinds(options):
+    """What the devices of each guest are; the first is the one whose status counts."""
+    if options.two:
+        return ["left", "right"]
+    return ["wire" if options.wire else "self"]
+
+
+def make_guest(options, number, folder, tell):
+    """A guest that is off, of which everything that it reads lies in `folder`."""
+    kind = kinds(options)[number]
+    folder.mkdir()
+    fill_run_folder(options, kind, options.commands[number], folder)
+    settings = argparse.Namespace(
+        image=options.image, run_folder=folder, memory_mib=options.memory, smp=options.smp,
+        time_limit_s=options.time_limit, qemu=options.qemu, mac=f"52:54:00:78:00:0{number + 1}",
+        out_folder=options.out.resolve() if options.out else None)
+    prefix = f"{kind}: " if options.two else ""
+    return guest.Guest(settings, sys.stdout.fileno(), sys.stderr.fileno(),
+                       lambda text: tell(prefix + text))
 
 
 def run(options):
@@ -138,15 +176,14 @@ def run(options):
     if options.check:
         return 0
     with tempfile.TemporaryDirectory(prefix="softroce.") as name:
-        options.run_folder = pathlib.Path(name)
-        fill_run_folder(options, options.run_folder)
-        options.memory_mib = options.memory
-        options.time_limit_s = options.time_limit
-        options.out_folder = options.out.resolve() if options.out else None
+        guests = [make_guest(options, number, pathlib.Path(name) / str(number), tell)
+                  for number in range(len(options.commands))]
+        if options.two:
+            guest.join(*guests)
         tell(f"booting Linux {options.image.name.rpartition('-')[0]}, {options.memory} MiB, "
-             f"{options.smp} CPUs; {options.rails} x "
-             f"{'wire' if options.wire else 'device'}, MTU {options.mtu}")
-        status = guest.Guest(options, sys.stdout.fileno(), sys.stderr.fileno(), tell).run()
+             f"{options.smp} CPUs; {options.rails} x {' and '.join(kinds(options))}, "
+             f"MTU {options.mtu}")
+        status = guest.run(guests)
         tell(f"the command's exit status is {status}")
         return status
 
