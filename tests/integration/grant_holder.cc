@@ -3,13 +3,14 @@
 // read "stored", a pin on it for an hour, and two grants to write, one with its bytes.
 // Says "ready" when it has them all. `grant_holder HOST:PORT write` says it after its
 // first put and goes on putting large blocks, so that most of the time one is on its way.
-// `grant_holder HOST:PORT flood DEVICE BYTES` writes one block over rdma, again and again,
-// and says it when it has the grant.
+// `grant_holder HOST:PORT flood DEVICE BYTES` writes one block over rdma, again and again
+// with a heartbeat after each time, and says it when it has the grant.
 
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -62,14 +63,15 @@ void Write(RawSession* session) {
   }
 }
 
-void Flood(RawSession* session, ClientTransport* rdma, size_t bytes) {
+void Flood(RawSession* session, ClientTransport* rdma, size_t bytes,
+           const std::function<bool()>& beat) {
   RawLane lane(session, rdma);
   KV_CHECK(lane.Open().ok());
   const std::string value(bytes, 'z');
   const auto granted = lane.Grant("flood", bytes, static_cast<uint32_t>(kMaxLeaseTtl.count()));
   KV_CHECK(granted.ok() && granted->outcome() == v1::KEY_OUTCOME_OK);
   SayReady();
-  while (lane.Fill(*granted, value).ok()) {
+  while (lane.Fill(*granted, value).ok() && beat()) {
   }
 }
 
@@ -88,13 +90,16 @@ int main(int argc, char** argv) {
   kvasir::RawSession session(argv[1]);
   const auto context = kvasir::NewContext(std::chrono::hours(1));
   const auto heartbeat = session.stubs().kv->Heartbeat(context.get());
-  kvasir::v1::HeartbeatRequest beat;
-  beat.set_session(session.id());
-  kvasir::v1::HeartbeatResponse answer;
-  KV_CHECK(heartbeat->Write(beat) && heartbeat->Read(&answer));
+  const auto beat = [&] {
+    kvasir::v1::HeartbeatRequest request;
+    request.set_session(session.id());
+    kvasir::v1::HeartbeatResponse answer;
+    return heartbeat->Write(request) && heartbeat->Read(&answer);
+  };
+  KV_CHECK(beat());
   if (std::string_view(argv[2]) == "hold") kvasir::Hold(&session);
   if (rdma != nullptr) {
-    kvasir::Flood(&session, rdma.get(), std::stoul(argv[4]));
+    kvasir::Flood(&session, rdma.get(), std::stoul(argv[4]), beat);
     return 1;
   }
   kvasir::Write(&session);

@@ -1,6 +1,5 @@
 // Many clients that connect, work and die at once, and what is left of them.
 #include <atomic>
-#include <cstdio>
 #include <map>
 #include <memory>
 #include <string>
@@ -31,17 +30,6 @@ constexpr size_t kBlocks = 4;  // a batch
 constexpr std::chrono::seconds kPatience{120};
 
 Instant In(std::chrono::milliseconds wait) { return Clock::Real()->Now() + wait; }
-
-// Lines such as "0: rxe0: pd 1 cq 2 qp 3 cm_id 0 mr 4 ctx 5", of iproute2's rdma(8).
-std::string KernelObjects() {
-  FILE* const pipe = popen("rdma resource show", "r");
-  KV_CHECK(pipe != nullptr);
-  std::string text;
-  char line[256];
-  while (std::fgets(line, sizeof(line), pipe) != nullptr) text += line;
-  pclose(pipe);
-  return text;
-}
 
 class VerbsCrowd : public testing::Test {
  protected:

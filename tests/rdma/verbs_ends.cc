@@ -1,9 +1,11 @@
 #include "tests/rdma/verbs_ends.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "base/check.h"
 #include "rdma/verbs_device.h"
 
 namespace kvasir {
@@ -40,6 +42,16 @@ VerbsDeviceOptions VerbsEnds::Left(size_t rails, uint32_t mtu_bytes) const {
 
 VerbsDeviceOptions VerbsEnds::Right(size_t rails, uint32_t mtu_bytes) const {
   return First(right, rails, mtu_bytes);
+}
+
+std::string KernelObjects() {
+  FILE* const pipe = popen("rdma resource show", "r");
+  KV_CHECK(pipe != nullptr);
+  std::string text;
+  char line[256];
+  while (std::fgets(line, sizeof(line), pipe) != nullptr) text += line;
+  pclose(pipe);
+  return text;
 }
 
 }  // namespace kvasir

@@ -24,6 +24,10 @@ struct VerbsEnds {
   VerbsDeviceOptions Right(size_t rails = 1, uint32_t mtu_bytes = 4096) const;
 };
 
+// What the kernel holds for every device: lines such as "0: rxe0: pd 1 cq 2 qp 3 cm_id 0 mr 4
+// ctx 5", of iproute2's rdma(8).
+std::string KernelObjects();
+
 }  // namespace kvasir
 
 #endif  // KVASIR_TESTS_RDMA_VERBS_ENDS_H_

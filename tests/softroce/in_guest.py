@@ -21,6 +21,8 @@ LOG_BYTES_MAX = 64 << 10
 def make_devices(variant, rails):
     """Makes the devices and returns what tells programs about them."""
     kind, mtu = variant.split("-")
+    if kind == "two":
+        kind, rails = "left", 1
     text = subprocess.run(["softroce-devices", kind, str(rails), mtu], check=True,
                           stdout=subprocess.PIPE).stdout.decode()
     return dict(word.split("=", 1) for word in shlex.split(text) if "=" in word)
