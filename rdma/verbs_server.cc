@@ -49,6 +49,12 @@ std::string VerbsServer::Describe() const {
   return text;
 }
 
+std::vector<VerbsPort> VerbsServer::ports() const {
+  std::vector<VerbsPort> ports;
+  for (const auto& rail : rails_) ports.push_back({rail->name(), rail->port()});
+  return ports;
+}
+
 // All of them may be on one loop, with two queue pairs a lane.
 size_t VerbsServer::lanes_max() const { return loops_[0]->queues_max() / 2; }
 

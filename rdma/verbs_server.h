@@ -20,6 +20,7 @@
 #include "rdma/verbs_lane_table.h"
 #include "rdma/verbs_loop.h"
 #include "rdma/verbs_options.h"
+#include "rdma/verbs_port_counters.h"
 
 namespace kvasir {
 
@@ -49,6 +50,8 @@ class VerbsServer final : public ServerTransport {
 
   // The rails, for people.
   std::string Describe() const;
+  // Their ports, whose counters tell what the NICs move.
+  std::vector<VerbsPort> ports() const;
   size_t lanes_max() const;
 
   TransportKind kind() const override { return TransportKind::kRdma; }

@@ -4,6 +4,8 @@
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <sstream>
 #include <string_view>
 
@@ -216,6 +218,32 @@ void AddTransports(const NodeStats& stats, Families* to) {
   });
 }
 
+void AddRails(const NodeStats& stats, Families* to) {
+  const auto each = [&stats, to](std::string_view name, std::string_view help,
+                                 std::string_view label, auto values) {
+    for (const auto& [device, counters] : stats.rails) {
+      for (const auto& [value, what] : values(counters)) {
+        if (!value.has_value()) continue;
+        to->Counter(name, help, static_cast<double>(*value),
+                    {{"device", device}, {std::string(label), what}});
+      }
+    }
+  };
+  using Values = std::array<std::pair<std::optional<uint64_t>, const char*>, 2>;
+  each("rdma_port_bytes_total", "Bytes that an RDMA port has moved, for all its users.",
+       "direction", [](const VerbsPortCounters& counters) {
+         return Values{{{counters.bytes_in, "in"}, {counters.bytes_out, "out"}}};
+       });
+  each("rdma_port_packets_total", "Packets likewise.", "direction",
+       [](const VerbsPortCounters& counters) {
+         return Values{{{counters.packets_in, "in"}, {counters.packets_out, "out"}}};
+       });
+  each("rdma_port_requests_total", "Requests of peers that an RDMA port has served.", "verb",
+       [](const VerbsPortCounters& counters) {
+         return Values{{{counters.reads, "read"}, {counters.writes, "write"}}};
+       });
+}
+
 ClientMetric::Histogram ToHistogram(const RequestMetrics::Snapshot& snapshot) {
   ClientMetric::Histogram histogram;
   histogram.sample_count = snapshot.count;
@@ -268,6 +296,7 @@ std::vector<MetricFamily> CollectMetrics(const NodeStats& stats) {
   AddLeases(stats.core, &families);
   AddTraffic(stats.core, &families);
   AddTransports(stats, &families);
+  AddRails(stats, &families);
   if (stats.requests != nullptr) AddRequests(*stats.requests, &families);
   return families.Take();
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "rdma/transport.h"
+#include "rdma/verbs_port_counters.h"
 #include "service/kv_core.h"
 #include "service/request_metrics.h"
 #include "storage/arena.h"
@@ -29,6 +30,7 @@ struct NodeStats {
   TierState tier_state = TierState::kHealthy;
   Arena::Usage arena;
   std::vector<std::pair<TransportKind, TransportStats>> transports;
+  std::vector<std::pair<std::string, VerbsPortCounters>> rails;  // of rdma, by device
   const RequestMetrics* requests = nullptr;  // Not owned. Null: none.
 };
 

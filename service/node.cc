@@ -112,6 +112,7 @@ absl::Status Node::StartTransports() {
   }
   view_.requests = &requests_;
   view_.transports = transports_.pointers();
+  view_.rails = transports_.rails;
   view_.epoch = epoch_;
   view_.started = clock_->Now();
   view_.listen = config_.listen;

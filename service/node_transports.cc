@@ -87,6 +87,7 @@ absl::Status AddRdma(const Parts& parts, NodeTransports* to) {
   Log(LogLevel::kInfo, fmt::format("rdma: {}", (*made)->Describe()));
   if (absl::Status exported = (*made)->Export(parts.region); !exported.ok())
     return exported;
+  to->rails = (*made)->ports();
   to->offered.push_back(*std::move(made));
   return absl::OkStatus();
 }

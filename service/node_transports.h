@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/region.h"
 #include "rdma/transport.h"
+#include "rdma/verbs_port_counters.h"
 #include "service/config.h"
 #include "service/listen_address.h"
 
@@ -18,6 +19,7 @@ namespace kvasir {
 struct NodeTransports {
   std::vector<std::unique_ptr<ServerTransport>> offered;  // best first
   ListenAddress data_listen;  // of tcp, with its real port; empty: not offered
+  std::vector<VerbsPort> rails;  // of rdma; empty: not offered
 
   std::vector<ServerTransport*> pointers() const;
 };

@@ -88,6 +88,9 @@ NodeStats NodeView::stats() const {
   for (const ServerTransport* transport : transports) {
     stats.transports.emplace_back(transport->kind(), transport->stats());
   }
+  for (const VerbsPort& rail : rails) {
+    stats.rails.emplace_back(rail.device, ReadVerbsPortCounters(rail));
+  }
   return stats;
 }
 

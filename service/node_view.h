@@ -10,6 +10,7 @@
 #include "base/ids.h"
 #include "base/region.h"
 #include "rdma/transport.h"
+#include "rdma/verbs_port_counters.h"
 #include "service/config.h"
 #include "service/kv_core.h"
 #include "service/lease_table.h"
@@ -43,6 +44,7 @@ struct NodeView {
   KvCore* core = nullptr;
   RequestMetrics* requests = nullptr;
   std::vector<ServerTransport*> transports;  // best first
+  std::vector<VerbsPort> rails;  // of rdma, if it is offered
   Epoch epoch{};
   Instant started;
   // Real addresses, with the ports that were free.

@@ -52,6 +52,11 @@ class VerbsIntegration : public ::testing::Test {
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return json::parse(result.out, nullptr, /*allow_exceptions=*/false);
   }
+  // What the server's metrics are now, by name and labels.
+  json Metrics() {
+    return json::parse(Kvasir({"info", "-o", "json"}).out, nullptr,
+                       /*allow_exceptions=*/false)["stats"];
+  }
   std::string Path(const std::string& name) const { return server_->directory() + "/" + name; }
 
   VerbsEnds ends_;
@@ -91,12 +96,22 @@ TEST_F(VerbsIntegration, TheBenchmarkRuns) {
   EXPECT_EQ(report["transport"], "rdma");
 }
 
-TEST_F(VerbsIntegration, ALargeBatchIsSpreadOverLanesAndEveryByteIsRight) {
+TEST_F(VerbsIntegration, ALargeBatchIsSpreadOverLanesAndRailsAndEveryByteIsRight) {
+  const json before = Metrics();
   const json report =
       Over({"bench", "--block_bytes", "1MiB", "--keys", "9", "--seconds", "1"});
+  const json after = Metrics();
   EXPECT_EQ(report["get"]["mismatches"], 0) << report;
   EXPECT_EQ(report["get"]["failures"], 0) << report;
   EXPECT_EQ(report["put"]["failures"], 0) << report;
+  for (const std::string& device : ends_.left) {
+    for (const std::string direction : {"in", "out"}) {
+      const std::string name = "rdma_port_packets_total{device=\"" + device +
+                               "\",direction=\"" + direction + "\"}";
+      // At least a MiB of the nine, in packets of at most 4 KiB.
+      EXPECT_GE(after.value(name, 0.0), before.value(name, 0.0) + 256) << name;
+    }
+  }
 }
 
 TEST_F(VerbsIntegration, NothingElseIsTriedWhereRdmaIsAskedFor) {

@@ -21,6 +21,8 @@ NodeStats SomeStats(const RequestMetrics* requests) {
   stats.core.commit_checksum_failures = 13;
   stats.transports = {{TransportKind::kShm, {.lanes = 1, .written_bytes_total = 17}},
                       {TransportKind::kTcp, {.lanes = 2, .read_bytes_total = 19}}};
+  stats.rails = {{"nic0", {.bytes_in = 23, .packets_out = 29, .reads = 31, .writes = 37}},
+                 {"nic1", {.bytes_in = 41}}};
   stats.requests = requests;
   return stats;
 }
@@ -43,6 +45,17 @@ TEST(Metrics, TransportsAreLabelledInOrderOfLabelNames) {
   EXPECT_EQ(values.at("transport_lanes{transport=\"tcp\"}"), 2);
   EXPECT_EQ(values.at("transport_bytes_total{direction=\"put\",transport=\"shm\"}"), 17);
   EXPECT_EQ(values.at("transport_bytes_total{direction=\"get\",transport=\"tcp\"}"), 19);
+}
+
+TEST(Metrics, ARailShowsWhatItsDriverTells) {
+  const auto values = MetricsValues(CollectMetrics(SomeStats(nullptr)));
+  EXPECT_EQ(values.at("rdma_port_bytes_total{device=\"nic0\",direction=\"in\"}"), 23);
+  EXPECT_EQ(values.at("rdma_port_bytes_total{device=\"nic1\",direction=\"in\"}"), 41);
+  EXPECT_EQ(values.at("rdma_port_packets_total{device=\"nic0\",direction=\"out\"}"), 29);
+  EXPECT_EQ(values.at("rdma_port_requests_total{device=\"nic0\",verb=\"read\"}"), 31);
+  EXPECT_EQ(values.at("rdma_port_requests_total{device=\"nic0\",verb=\"write\"}"), 37);
+  EXPECT_EQ(values.count("rdma_port_bytes_total{device=\"nic0\",direction=\"out\"}"), 0u);
+  EXPECT_EQ(values.count("rdma_port_packets_total{device=\"nic1\",direction=\"out\"}"), 0u);
 }
 
 TEST(Metrics, RequestsShowAsHistogramAndByCode) {
@@ -83,7 +96,7 @@ TEST(Metrics, EveryFamilyComesOnceWithPrefixHelpAndType) {
 TEST(Metrics, NoLabelIsWithoutABound) {
   RequestMetrics requests;
   const std::set<std::string> bounded = {"version", "transport", "direction", "method",
-                                         "code"};
+                                         "code",    "device",    "verb"};
   for (const prometheus::MetricFamily& family : CollectMetrics(SomeStats(&requests))) {
     for (const prometheus::ClientMetric& metric : family.metric) {
       for (const auto& label : metric.label) EXPECT_EQ(bounded.count(label.name), 1u);
