@@ -3,16 +3,21 @@
 Runs inside `tools/softroce`, as `tools/bench verbs --peers` does: kvasird with `kvasir
 bench`, Infinistore's server and client, and Mooncake's transfer engine in two processes
 (its store is not measured: an engine moves bytes between addresses, and keeps none). All
-serve in the same boot over the same device and take turns; medians of the turns are
-compared. Batches are of 16 x 1 MiB; ours are checked against their checksums by the reader
-and, as puts are committed, by the server, the others' by nobody.
+serve in the same boot over the same device and take turns, in which the servers of the
+others are stopped (SIGSTOP): some look for work without a pause, and would take a CPU from
+who is measured. The first turn of each does not count, as the emulator translates its code
+in it; medians of the others are compared. Batches are of 16 x 1 MiB; ours are checked
+against their checksums by the reader and, as puts are committed, by the server, the others'
+by nobody.
 
 usage: verbs_peers.py FOLDER_OF_BINARIES FOLDER_OF_WHEELS
 """
 
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -63,6 +68,18 @@ class Peer:
             time.sleep(0.1)
 
 
+@contextlib.contextmanager
+def stopped(*servers):
+    """Their processes stand still until the block ends."""
+    for server in servers:
+        server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.process.send_signal(signal.SIGCONT)
+
+
 def client(*words):
     """A report of one of the peers' clients, which its last line is."""
     done = subprocess.run([sys.executable, str(CLIENTS), *map(str, words)], env=VARIABLES,
@@ -96,6 +113,21 @@ def report(medians, read, write):
     ratio("verbs_get_64KiB_p50_vs_best_peer", mine["small_us"] / best, "at-most", 0.5)
 
 
+def measure(server, store, owner, owner_address):
+    """One turn of each, by name."""
+    turns = {}
+    with stopped(store, owner):
+        turns["kvasir"] = ours(server)
+    with stopped(server, owner):
+        turns["infinistore"] = client("infinistore", DEVICE, SERVICE_PORT)
+    with stopped(server, store):
+        turns["mooncake"] = client("mooncake", DEVICE, *owner_address)
+    with stopped(server, store, owner):
+        turns["perftest"] = {verb: bandwidth(verb, DEVICE, DEVICE, "10.77.0.1")
+                             for verb in ("read", "write")}
+    return turns
+
+
 def main():
     infinistore = ("-m", "infinistore.server", "--dev-name", DEVICE, "--link-type", "Ethernet",
                    "--service-port", SERVICE_PORT, "--manage-port", MANAGE_PORT,
@@ -104,14 +136,8 @@ def main():
             Peer(CLIENTS, "mooncake-owner", DEVICE, OWNER_MIB) as owner:
         owner_address = owner.process.stdout.readline().decode().split()
         store.await_port(SERVICE_PORT)
-        rounds = []
-        for _ in range(ROUNDS):
-            rounds.append({"kvasir": ours(server),
-                           "infinistore": client("infinistore", DEVICE, SERVICE_PORT),
-                           "mooncake": client("mooncake", DEVICE, *owner_address),
-                           "perftest": {"read": bandwidth("read", DEVICE, DEVICE, "10.77.0.1"),
-                                        "write": bandwidth("write", DEVICE, DEVICE,
-                                                           "10.77.0.1")}})
+        rounds = [measure(server, store, owner, owner_address)
+                  for _ in range(1 + ROUNDS)][1:]
     perftest = [turn.pop("perftest") for turn in rounds]
     report({name: {column: statistics.median(turn[name][column] for turn in rounds)
                    for column in COLUMNS} for name in rounds[0]},
