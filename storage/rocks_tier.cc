@@ -3,11 +3,15 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/checksum.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/parallel.h"
 #include "storage/disk_format.h"
 #include "storage/rocks_tier_recovery.h"
@@ -44,6 +48,15 @@ std::vector<SegmentRecord> ToSegmentRecords(std::span<const Tier::Record> batch,
   return records;
 }
 
+// Only where there is no database may ResourceExhausted say so.
+absl::Status CannotTake(const absl::Status& status, const std::string& directory) {
+  std::error_code error;
+  const bool has_database =
+      std::filesystem::exists(directory + "/db/CURRENT", error) || error;
+  if (!absl::IsResourceExhausted(status) || !has_database) return status;
+  return absl::UnavailableError(status.message());
+}
+
 // Copies and hashes in one pass.
 bool CopyVerified(const Tier::Read& read, std::span<const std::byte> payload,
                   uint64_t checksum) {
@@ -61,7 +74,7 @@ absl::StatusOr<std::unique_ptr<RocksTier>> RocksTier::Open(
   KV_CHECK(options.capacity_bytes >= kMinTierBudgetBytes);
   absl::StatusOr<std::unique_ptr<TierDirectory>> directory =
       TierDirectory::Open(options.directory);
-  if (!directory.ok()) return directory.status();
+  if (!directory.ok()) return CannotTake(directory.status(), options.directory);
   absl::StatusOr<std::unique_ptr<RocksTierDb>> db =
       RocksTierDb::Open({.path = (*directory)->database(),
                          .staging = (*directory)->staging(),
@@ -79,7 +92,10 @@ absl::StatusOr<std::unique_ptr<RocksTier>> RocksTier::Open(
   if (!recovered.ok()) return recovered;
   std::unique_ptr<RocksTier> tier(
       new RocksTier(*std::move(directory), std::move(state)));
-  if (absl::Status fits = tier->writer_->Fit(); !fits.ok()) return fits;
+  if (absl::Status fits = tier->writer_->Fit(); !fits.ok()) {
+    // Of a disk that takes no writes now; the next store makes room.
+    Log(LogLevel::kWarning, fmt::format("disk tier: {}", ToStd(fits.message())));
+  }
   return tier;
 }
 

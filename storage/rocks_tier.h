@@ -61,7 +61,10 @@ class RocksTier final : public Tier {
   // keys so far and in all. Drops what does not fit the capacity any more.
   // FailedPrecondition if another process holds the directory, if it is not a tier's, or
   // of another version; DataLoss if the database cannot be read (see SetAside);
-  // Unavailable or ResourceExhausted if the disk fails or is full.
+  // Unavailable, PermissionDenied or Internal if the disk does not let us read it;
+  // ResourceExhausted if there is none yet, and no room for one. A disk that can be read
+  // and takes no writes is no error: the tier has what is there, Store and Delete fail,
+  // and each of them tries whether it takes writes again.
   // REQUIRES: capacity_bytes at least kMinTierBudgetBytes.
   static absl::StatusOr<std::unique_ptr<RocksTier>> Open(
       const RocksTierOptions& options,

@@ -32,6 +32,8 @@ constexpr size_t kManifestBytesMax = 16 * kMiB;
 constexpr size_t kLogBytesMax = 1 * kMiB;
 constexpr int kLogsKept = 2;
 constexpr int kBackgroundJobs = 2;
+// What opening for writes has to write, and more: the log as tables, a manifest, options.
+constexpr size_t kOpeningBytes = 4 * kMiB;
 constexpr char kMetaFamily[] = "meta";
 
 // Half of what this process may open; each open file keeps its index in memory.
@@ -106,6 +108,11 @@ absl::Status CheckCurrent(const std::string& path) {
   return absl::OkStatus();
 }
 
+bool HasCurrent(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path + "/CURRENT", error) || error;
+}
+
 absl::Status OpenFailed(const rocksdb::Status& status, const std::string& path) {
   const std::string text = fmt::format("open tier: {}: {}", path, status.ToString());
   if (status.IsNoSpace()) return absl::ResourceExhaustedError(text);
@@ -143,10 +150,15 @@ class RocksTierDb::Use {
   Use& operator=(const Use&) = delete;
 
   // Unavailable if the database is closed.
-  absl::Status status() const {
+  absl::Status for_reads() const {
     if (db_->db_ != nullptr) return absl::OkStatus();
     return absl::UnavailableError(
         "use tier: its database is closed, and could not be opened again yet");
+  }
+  // What stands in the way of writes too.
+  absl::Status for_writes() const {
+    absl::Status open = for_reads();
+    return open.ok() ? db_->read_only_ : open;
   }
 
  private:
@@ -164,23 +176,45 @@ RocksTierDb::RocksTierDb(const Options& options)
 absl::StatusOr<std::unique_ptr<RocksTierDb>> RocksTierDb::Open(const Options& options) {
   if (absl::Status current = CheckCurrent(options.path); !current.ok()) return current;
   std::unique_ptr<RocksTierDb> db(new RocksTierDb(options));
-  if (absl::Status opened = db->OpenDatabase(); !opened.ok()) return opened;
+  if (absl::Status opened = db->OpenDatabase(db->TryDisk()); !opened.ok()) return opened;
+  db->failed_.store(!db->read_only_.ok(), std::memory_order_relaxed);
   return db;
 }
 
-absl::Status RocksTierDb::OpenDatabase() {
+absl::Status RocksTierDb::OpenDatabase(const absl::Status& tried) {
+  absl::Status failed = tried;
+  if (tried.ok()) {
+    const rocksdb::Status opened = OpenDatabaseAs(Access::kWrites);
+    read_only_ = absl::OkStatus();
+    if (opened.ok()) return absl::OkStatus();
+    failed = OpenFailed(opened, options_.path);
+  }
+  if (absl::IsDataLoss(failed) || !HasCurrent(options_.path)) return failed;
+  const rocksdb::Status readable = OpenDatabaseAs(Access::kReads);
+  if (readable.ok()) {
+    read_only_ = failed;
+    return absl::OkStatus();
+  }
+  // Its families are missing: a first start had no room to finish it.
+  return readable.IsInvalidArgument() ? failed : OpenFailed(readable, options_.path);
+}
+
+rocksdb::Status RocksTierDb::OpenDatabaseAs(Access access) {
   const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
       {rocksdb::kDefaultColumnFamilyName, SegmentFamilyOptions()},
       {kMetaFamily, MetaFamilyOptions()}};
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(DatabaseOptions(options_), options_.path,
-                                                   families, &handles, &db);
-  if (!status.ok()) return OpenFailed(status, options_.path);
+  const rocksdb::DBOptions how = DatabaseOptions(options_);
+  rocksdb::Status status =
+      access == Access::kWrites
+          ? rocksdb::DB::Open(how, options_.path, families, &handles, &db)
+          : rocksdb::DB::OpenForReadOnly(how, options_.path, families, &handles, &db);
+  if (!status.ok()) return status;
   db_.reset(db);
   segments_ = handles[0];
   meta_ = handles[1];
-  return absl::OkStatus();
+  return status;
 }
 
 RocksTierDb::~RocksTierDb() { CloseDatabase(); }
@@ -225,7 +259,7 @@ void RocksTierDb::Mend() {
 
 bool RocksTierDb::Resume() {
   const Use use(this);
-  if (!use.status().ok()) return false;
+  if (!use.for_writes().ok()) return false;
   // If another error stops it still, the write that comes next says so.
   return db_->Resume().severity() < rocksdb::Status::Severity::kFatalError;
 }
@@ -247,7 +281,8 @@ void RocksTierDb::Reopen() {
     mu_.Await(absl::Condition(&unused));
   }
   CloseDatabase();
-  const absl::Status opened = OpenDatabase();
+  absl::Status opened = OpenDatabase(absl::OkStatus());
+  if (opened.ok()) opened = read_only_;
   failed_.store(!opened.ok(), std::memory_order_relaxed);
   Log(opened.ok() ? LogLevel::kWarning : LogLevel::kError,
       opened.ok() ? "disk tier: opened its database again, which a failed write had stopped"
@@ -260,10 +295,11 @@ absl::Status RocksTierDb::TryDisk() const {
   rocksdb::Env* const env =
       options_.env != nullptr ? options_.env : rocksdb::Env::Default();
   const std::string name = options_.staging + "/probe";
-  const std::string bytes(kDatabaseBlockBytes, '\0');
+  const std::string what = fmt::format("open tier: {}: try its disk", options_.path);
+  const std::string bytes(kOpeningBytes, '\0');
   const rocksdb::Status wrote = rocksdb::WriteStringToFile(env, bytes, name, /*sync=*/true);
-  if (!wrote.ok()) return FromRocks(wrote, "try the disk");
-  return FromRocks(env->DeleteFile(name), "try the disk");
+  if (!wrote.ok()) return FromRocks(wrote, what);
+  return FromRocks(env->DeleteFile(name), what);
 }
 
 absl::Status RocksTierDb::Written(const rocksdb::Status& status, std::string_view what) {
@@ -274,7 +310,7 @@ absl::Status RocksTierDb::Written(const rocksdb::Status& status, std::string_vie
 absl::Status RocksTierDb::Ingest(const std::vector<std::string>& paths) {
   Mend();
   const Use use(this);
-  if (absl::Status open = use.status(); !open.ok()) return open;
+  if (absl::Status open = use.for_writes(); !open.ok()) return open;
   rocksdb::IngestExternalFileOptions how;
   how.move_files = true;
   how.write_global_seqno = false;
@@ -289,7 +325,7 @@ absl::Status RocksTierDb::DropSegments(std::span<const uint64_t> numbers) {
   if (numbers.empty()) return absl::OkStatus();
   Mend();
   const Use use(this);
-  if (absl::Status open = use.status(); !open.ok()) return open;
+  if (absl::Status open = use.for_writes(); !open.ok()) return open;
   std::vector<std::string> bounds;
   for (uint64_t number : numbers) {
     bounds.push_back(SegmentBegin(number));
@@ -308,7 +344,7 @@ absl::Status RocksTierDb::DropSegments(std::span<const uint64_t> numbers) {
 absl::Status RocksTierDb::Read(std::string_view data_key,
                                rocksdb::PinnableSlice* value) const {
   const Use use(this);
-  if (absl::Status open = use.status(); !open.ok()) return open;
+  if (absl::Status open = use.for_reads(); !open.ok()) return open;
   rocksdb::ReadOptions how;
   how.verify_checksums = true;
   how.fill_cache = false;
@@ -329,7 +365,7 @@ absl::Status RocksTierDb::WriteMetaAs(const rocksdb::WriteOptions& how,
                                       const MetaBatch& batch) {
   Mend();
   const Use use(this);
-  if (absl::Status open = use.status(); !open.ok()) return open;
+  if (absl::Status open = use.for_writes(); !open.ok()) return open;
   rocksdb::WriteBatch changes;
   for (const auto& [kind, key, value] : batch.changes_) {
     const rocksdb::Status added =
@@ -349,7 +385,7 @@ absl::Status RocksTierDb::VisitMeta(
   how.iterate_upper_bound = &bound;
   how.verify_checksums = true;
   const Use use(this);
-  if (absl::Status open = use.status(); !open.ok()) return open;
+  if (absl::Status open = use.for_reads(); !open.ok()) return open;
   const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(how, meta_));
   for (it->Seek(ToSlice(begin)); it->Valid(); it->Next()) {
     visit(ToView(it->key()), ToView(it->value()));

@@ -58,8 +58,10 @@ class MetaBatch {
 //
 // After an error of the disk RocksDB writes no more until it is told to go on, and after
 // some errors (any in its log or manifest but a full disk) not even then. The write that
-// comes next tells it, and if that does not help, and the disk does take a small file
-// again, closes the database and opens it anew. Others wait for that as long as it takes.
+// comes next tells it, and if that does not help, and the disk does take a file again,
+// closes the database and opens it anew. Others wait for that as long as it takes.
+// Where it can be opened for reads alone, because the disk takes no writes, it is: then
+// every write tries for more, and fails with what stood in the way.
 //
 // Errors of every method: ResourceExhausted if the disk is full, DataLoss if the database
 // finds damage, Unavailable for other failures of the disk, and while the database is
@@ -77,7 +79,8 @@ class RocksTierDb {
     bool direct_writes = true;   // of segments
     rocksdb::Env* env = nullptr;  // null: the default; must outlive the database
   };
-  // DataLoss if the database is there and cannot be read.
+  // DataLoss if the database is there and cannot be read; Unavailable if the disk does
+  // not let us; ResourceExhausted if there is none yet, and no room for one.
   static absl::StatusOr<std::unique_ptr<RocksTierDb>> Open(const Options& options);
   ~RocksTierDb();
 
@@ -114,17 +117,22 @@ class RocksTierDb {
   // As long as there is one, the database stays as it is, open or closed. A thread has
   // one at a time.
   class Use;
+  enum class Access : uint8_t { kReads, kWrites };
 
   explicit RocksTierDb(const Options& options);
-  absl::Status OpenDatabase();
+  // `tried`: what TryDisk has said. For reads alone, if that is all the disk allows.
+  absl::Status OpenDatabase(const absl::Status& tried);
+  rocksdb::Status OpenDatabaseAs(Access access);
   void CloseDatabase();
   absl::Status WriteMetaAs(const rocksdb::WriteOptions& how, const MetaBatch& batch);
   // Goes on after a write that failed.
   void Mend() ABSL_LOCKS_EXCLUDED(mu_);
-  // Whether RocksDB goes on: not if what it met is fatal, or the database is closed.
+  // Whether RocksDB goes on: not if what it met is fatal, or the database is closed, or
+  // open for reads alone.
   bool Resume() ABSL_LOCKS_EXCLUDED(mu_);
   void Reopen() ABSL_LOCKS_EXCLUDED(mu_);
-  // Whether the disk takes a small file.
+  // Whether the disk takes what opening for writes writes: RocksDB, built with assertions,
+  // ends the process where a file of it has no room.
   absl::Status TryDisk() const;
   absl::Status Written(const rocksdb::Status& status, std::string_view what);
 
@@ -141,6 +149,7 @@ class RocksTierDb {
   std::unique_ptr<rocksdb::DB> db_;  // null: closed
   rocksdb::ColumnFamilyHandle* segments_ = nullptr;
   rocksdb::ColumnFamilyHandle* meta_ = nullptr;
+  absl::Status read_only_;  // why it is open for reads alone; OK: for writes too
 };
 
 // What RocksDB's status means here; `what` begins the message.

@@ -1,5 +1,7 @@
 #include "storage/rocks_tier_recovery.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <optional>
 #include <string_view>
@@ -8,6 +10,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "base/bytes.h"
+#include "base/log.h"
 #include "base/parallel.h"
 #include "storage/disk_format.h"
 #include "storage/rocks_tier_segment.h"
@@ -38,7 +42,7 @@ class Recovery {
   // stays hidden when the mark is gone.
   bool Replaced(const DiskRecord& record) ABSL_LOCKS_EXCLUDED(mu_);
   // Says what is lost, once.
-  absl::Status ReportLost() ABSL_LOCKS_EXCLUDED(mu_);
+  void ReportLost() ABSL_LOCKS_EXCLUDED(mu_);
 
   RocksTierState* const state_;
   const TierProgress& progress_;
@@ -61,7 +65,8 @@ absl::Status Recovery::Run() {
   if (absl::Status read = ReadSegments(); !read.ok()) return read;
   state_->removals.Trim(&state_->catalog);
   state_->recovered_blocks.store(state_->catalog.blocks());
-  return ReportLost();
+  ReportLost();
+  return absl::OkStatus();
 }
 
 absl::Status Recovery::ReadMetadata() {
@@ -182,11 +187,14 @@ void Recovery::SegmentDone(const absl::StatusOr<ListingHead>& head, uint64_t key
   if (progress_) progress_(keys_, std::max(keys_, keys_total_));
 }
 
-absl::Status Recovery::ReportLost() {
+void Recovery::ReportLost() {
   absl::MutexLock lock(&mu_);
-  if (repairs_.empty()) return absl::OkStatus();
+  if (repairs_.empty()) return;
   state_->lost_blocks.store(lost_blocks_);
-  return state_->db->WriteMetaSynced(repairs_);
+  if (absl::Status wrote = state_->db->WriteMetaSynced(repairs_); !wrote.ok()) {
+    // The marks are still there, so the next recovery comes to the same.
+    Log(LogLevel::kWarning, fmt::format("disk tier: {}", ToStd(wrote.message())));
+  }
 }
 
 }  // namespace

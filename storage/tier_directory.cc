@@ -61,7 +61,8 @@ absl::StatusOr<std::vector<std::string>> Contents(const std::string& path) {
 
 absl::StatusOr<UniqueFd> Lock(const std::string& path) {
   const std::string name = fmt::format("{}/{}", path, kLockName);
-  UniqueFd lock(::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  // Not for writes: a disk that takes none may hold a tier that can be read.
+  UniqueFd lock(::open(name.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600));
   if (!lock.valid()) return ErrnoStatus(errno, fmt::format("open tier: open {}", name));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
   if (errno != EWOULDBLOCK) {
@@ -152,11 +153,14 @@ absl::StatusOr<std::unique_ptr<TierDirectory>> TierDirectory::Open(
   absl::StatusOr<UniqueFd> lock = Lock(path);
   if (!lock.ok()) return lock.status();
   if (absl::Status claimed = Claim(path); !claimed.ok()) return claimed;
-  // What a dead process was writing.
-  fs::remove_all(path + "/staging", error);
-  if (error) return Failed("open tier: clear", path + "/staging", error);
-  fs::create_directories(path + "/staging", error);
-  if (error) return Failed("open tier: make", path + "/staging", error);
+  const std::string staging = path + "/staging";
+  fs::create_directories(staging, error);
+  if (error) return Failed("open tier: make", staging, error);
+  // What a dead process was writing. Where a disk lets nothing go it stays for now.
+  fs::directory_iterator left(staging, error);
+  for (; !error && left != fs::directory_iterator(); left.increment(error)) {
+    fs::remove_all(left->path(), error);
+  }
   return std::unique_ptr<TierDirectory>(new TierDirectory(path, *std::move(lock)));
 }
 

@@ -25,8 +25,8 @@ class TierDirectory {
   // Takes the directory, making it if there is none. FailedPrecondition if the path can
   // be no directory of ours (a file is in its way, or we may not make it), if another
   // process holds it, if it is not a tier's and not empty, or if its format is of another
-  // version; DataLoss if KVASIR_FORMAT is damaged; PermissionDenied, ResourceExhausted or
-  // Internal if the file system does not let us.
+  // version; DataLoss if KVASIR_FORMAT is damaged; PermissionDenied or Internal if the
+  // file system does not let us; ResourceExhausted if it is full and no tier is here yet.
   static absl::StatusOr<std::unique_ptr<TierDirectory>> Open(const std::string& path);
 
   // Puts what is in the directory out of the way, into a new set-aside-N, so that Open
