@@ -113,6 +113,7 @@ absl::Status AwaitRecovery(const Node& node, StopSignals* signals) {
     }
     if (clock->Now() - shown < kProgressInterval) continue;
     shown = clock->Now();
+    if (!node.view().tier->fault().empty()) continue;  // Which the log has.
     Log(LogLevel::kInfo, fmt::format("disk: recovering, {} of {} keys",
                                      node.view().tier->keys(),
                                      node.view().tier->keys_total()));

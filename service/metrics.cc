@@ -114,6 +114,8 @@ void AddTier(const NodeStats& stats, Families* to) {
   to->Gauge("tier_recovered_blocks", "Blocks found at the start.", tier.recovered_blocks);
   to->Gauge("tier_lost_blocks", "Durable ones that were not there at the start.",
             tier.lost_blocks);
+  to->Gauge("tier_set_aside", "Databases that were damaged, and are set aside since.",
+            stats.tier_set_aside);
   to->Counter("tier_dropped_blocks_total", "Dropped from disk to keep the budget.",
               tier.dropped_blocks);
   to->Counter("tier_corrupt_blocks_total", "Dropped because their bytes were damaged.",

@@ -28,6 +28,7 @@ struct NodeStats {
   KvCore::Stats core;
   TieredStore::Stats store;
   TierState tier_state = TierState::kHealthy;
+  uint64_t tier_set_aside = 0;  // databases, since the start
   Arena::Usage arena;
   std::vector<std::pair<TransportKind, TransportStats>> transports;
   std::vector<std::pair<std::string, VerbsPortCounters>> rails;  // of rdma, by device

@@ -80,7 +80,7 @@ Node::Node(const Config& config, std::unique_ptr<Region> region, const Clock* cl
       leases_(&sealer_) {}
 
 Node::~Node() {
-  AwaitOpened();  // What opens the tier tells the servers below.
+  if (tier_ != nullptr) tier_->EndOpening();  // It tells the servers below.
   http_.reset();
   if (grpc_ != nullptr) grpc_->Shutdown(kShutdownPatience);  // Ends lanes and sessions.
   grpc_.reset();
@@ -128,6 +128,7 @@ void Node::StartThreads() {
   }));
   tickers_.push_back(std::make_unique<Ticker>("kv-evictor", kEvictorInterval, [this] {
     store_.Step();
+    if (tier_ != nullptr) tier_->Step(clock_->Now());
     if (save_asked_.load()) saved_ = store_.SaveStep();
   }));
   for (const auto& transport : transports_.offered) {
@@ -176,7 +177,6 @@ absl::Status Node::StartServers() {
 
 void Node::OpenTier(const TierOpener& open_tier) {
   if (tier_ == nullptr) return OnRecovered(absl::OkStatus());
-  opening_ = true;
   tier_->Open(
       [this, open_tier](Executor* readers, const NodeTier::Progress& progress) {
         return open_tier(config_, readers, progress);
@@ -193,15 +193,6 @@ void Node::OnRecovered(const absl::Status& status) {
   }
   absl::MutexLock lock(&recovered_mu_);
   recovered_ = status;
-}
-
-void Node::AwaitOpened() const {
-  if (!opening_) return;
-  absl::MutexLock lock(&recovered_mu_);
-  const auto opened = [this]() ABSL_SHARED_LOCKS_REQUIRED(recovered_mu_) {
-    return recovered_.has_value();
-  };
-  recovered_mu_.Await(absl::Condition(&opened));
 }
 
 std::optional<absl::Status> Node::recovered() const {

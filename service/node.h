@@ -84,7 +84,6 @@ class Node {
   void StartThreads();
   void OpenTier(const TierOpener& open_tier);
   void OnRecovered(const absl::Status& status) ABSL_LOCKS_EXCLUDED(recovered_mu_);
-  void AwaitOpened() const ABSL_LOCKS_EXCLUDED(recovered_mu_);
   bool Saved() const;
 
   const Config config_;
@@ -95,7 +94,6 @@ class Node {
   // Asked for once nothing is granted any more; answered by the ticker of the store.
   mutable std::atomic<bool> save_asked_{false};
   std::atomic<bool> saved_{false};
-  bool opening_ = false;  // recovered_ will be set
   mutable absl::Mutex recovered_mu_;
   std::optional<absl::Status> recovered_ ABSL_GUARDED_BY(recovered_mu_);
 

@@ -41,43 +41,123 @@ void NodeTier::Stop() {
 }
 
 void NodeTier::Open(Opener opener, SetAside set_aside, TieredStore* store,
-                    absl::AnyInvocable<void(const absl::Status&) &&> opened) {
-  const bool accepted = store_threads_->Submit(
-      [this, opener = std::move(opener), set_aside = std::move(set_aside), store,
-       opened = std::move(opened)]() mutable {
-        std::move(opened)(OpenNow(opener, set_aside, store));
-      });
-  KV_CHECK(accepted);  // It is the first task.
+                    Opened opened) {
+  opener_ = std::move(opener);
+  set_aside_ = std::move(set_aside);
+  store_ = store;
+  opened_ = std::move(opened);
+  {
+    absl::MutexLock lock(&mu_);
+    trying_ = true;
+  }
+  Submit();
 }
 
-absl::Status NodeTier::OpenNow(const Opener& opener, const SetAside& set_aside,
-                               TieredStore* store) {
+void NodeTier::Step(Instant now) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (!again_) return;
+    if (!due_.has_value()) due_ = now + kTierProbeInterval;
+    if (now < *due_) return;
+    due_.reset();
+    again_ = false;
+    trying_ = true;
+  }
+  Submit();
+}
+
+void NodeTier::Submit() {
+  if (store_threads_->Submit([this] { Try(); })) return;
+  absl::MutexLock lock(&mu_);  // Full, for now.
+  trying_ = false;
+  again_ = true;
+}
+
+void NodeTier::EndOpening() {
+  absl::MutexLock lock(&mu_);
+  again_ = false;
+  const auto idle = [this]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return !trying_; };
+  mu_.Await(absl::Condition(&idle));
+  again_ = false;
+}
+
+std::string NodeTier::fault() const {
+  absl::MutexLock lock(&mu_);
+  return fault_;
+}
+
+void NodeTier::Try() {
+  const absl::Status status = OpenNow();
+  if (status.ok()) {
+    Tell(status);
+  } else {
+    OnFault(status);
+  }
+  absl::MutexLock lock(&mu_);
+  trying_ = false;
+}
+
+absl::Status NodeTier::OpenNow() {
   absl::StatusOr<std::unique_ptr<Tier>> tier =
-      opener(read_threads_.get(), [this](uint64_t keys, uint64_t keys_total) {
+      opener_(read_threads_.get(), [this](uint64_t keys, uint64_t keys_total) {
         keys_ = keys;
         keys_total_ = keys_total;
       });
-  if (tier.ok()) {
-    tier_ = *std::move(tier);
-    store->Attach(tier_.get());
-    const Tier::Stats stats = tier_->stats();
-    Log(LogLevel::kInfo,
-        fmt::format("disk: {} blocks with {} recovered, {} lost, budget {}",
-                    stats.recovered_blocks, FormatSize(stats.block_bytes),
-                    stats.lost_blocks, FormatSize(stats.capacity_bytes)));
-    return absl::OkStatus();
+  if (!tier.ok()) return tier.status();
+  if (opened_ == nullptr && (*tier)->generation_max() != 0) {
+    tier->reset();
+    return absl::DataLossError(
+        "open tier: it has blocks again, and memory has gone on without them");
   }
-  std::string reason(ToStd(tier.status().message()));
-  if (absl::IsFailedPrecondition(tier.status())) return tier.status();
-  if (absl::IsDataLoss(tier.status())) {
-    const absl::StatusOr<std::string> aside = set_aside();
-    reason += aside.ok() ? "; set aside as " + *aside
-                         : fmt::format("; and it could not be set aside: {}",
-                                       ToStd(aside.status().message()));
-  }
-  Log(LogLevel::kError, fmt::format("disk: none until a restart, memory only: {}", reason));
-  store->health()->Condemn(reason);
+  tier_ = *std::move(tier);
+  store_->Attach(tier_.get());
+  store_->TryWrites();
+  const Tier::Stats stats = tier_->stats();
+  Log(LogLevel::kInfo, fmt::format("disk: blocks recovered {} with {}, lost {}, budget {}",
+                                   stats.recovered_blocks, FormatSize(stats.block_bytes),
+                                   stats.lost_blocks, FormatSize(stats.capacity_bytes)));
+  absl::MutexLock lock(&mu_);
+  fault_.clear();
   return absl::OkStatus();
+}
+
+std::string NodeTier::MoveAside(const absl::Status& damage) {
+  const absl::StatusOr<std::string> aside = set_aside_();
+  set_aside_count_ += aside.ok();
+  return fmt::format("{}; {}", ToStd(damage.message()),
+                     aside.ok() ? fmt::format("set aside as {}", *aside)
+                                : fmt::format("and it could not be set aside: {}",
+                                              ToStd(aside.status().message())));
+}
+
+void NodeTier::OnFault(const absl::Status& status) {
+  const bool serving = opened_ == nullptr;
+  if (!serving && absl::IsFailedPrecondition(status)) return Tell(status);
+  const bool damaged = absl::IsDataLoss(status);
+  const std::string fault =
+      damaged ? MoveAside(status) : std::string(ToStd(status.message()));
+  const bool alone = serving || damaged || absl::IsResourceExhausted(status);
+  bool is_new = false;
+  {
+    absl::MutexLock lock(&mu_);
+    is_new = fault != fault_;
+    fault_ = fault;
+    again_ = true;
+  }
+  if (is_new) {
+    Log(LogLevel::kError,
+        fmt::format("disk: {}, and tried again every {} s: {}",
+                    alone ? "none now, memory only" : "cannot be read, nothing is served",
+                    kTierProbeInterval.count() / 1000, fault));
+  }
+  if (!alone) return;
+  store_->health()->SetAbsent(fault);
+  Tell(absl::OkStatus());
+}
+
+void NodeTier::Tell(const absl::Status& status) {
+  if (opened_ == nullptr) return;
+  std::exchange(opened_, nullptr)(status);
 }
 
 }  // namespace kvasir

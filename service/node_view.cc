@@ -42,8 +42,11 @@ Health NodeView::health() const {
         fmt::format("{}: {}", health.state, store->health()->reason()));
   }
   if (recovering.load()) {
+    const std::string fault = tier->fault();
     Worsen("RECOVERING",
-           fmt::format("RECOVERING: {} of {} keys", tier->keys(), tier->keys_total()),
+           fault.empty() ? fmt::format("RECOVERING: {} of {} keys", tier->keys(),
+                                       tier->keys_total())
+                         : fmt::format("RECOVERING: {}", fault),
            &health);
   }
   if (!serving.load())
@@ -82,6 +85,7 @@ NodeStats NodeView::stats() const {
       .core = core->stats(),
       .store = store->stats(),
       .tier_state = store->health()->state(),
+      .tier_set_aside = tier == nullptr ? 0 : tier->set_aside_count(),
       .arena = store->memory()->arena()->usage(),
       .requests = requests,
   };

@@ -67,10 +67,14 @@ void TierHealth::OnLoadLocked(const absl::Status& status) {
   }
 }
 
-void TierHealth::Condemn(std::string_view reason) {
+void TierHealth::SetAbsent(std::string_view reason) {
   MutexLock lock(&mu_);
-  condemned_ = true;
-  load_fault_ = reason;
+  absence_ = reason;
+}
+
+void TierHealth::SetPresent() {
+  MutexLock lock(&mu_);
+  absence_.clear();
 }
 
 bool TierHealth::Step(Instant now) {
@@ -81,7 +85,7 @@ bool TierHealth::Step(Instant now) {
   } else if (slow_ && now >= slow_until_) {
     slow_ = false;
   }
-  if (condemned_ || (store_fault_.empty() && load_fault_.empty())) return false;
+  if (!absence_.empty() || (store_fault_.empty() && load_fault_.empty())) return false;
   if (now < next_probe_) return false;
   next_probe_ = now + kTierProbeInterval;
   return true;
@@ -89,16 +93,16 @@ bool TierHealth::Step(Instant now) {
 
 bool TierHealth::may_store() const {
   MutexLock lock(&mu_);
-  return store_fault_.empty() && load_fault_.empty();
+  return absence_.empty() && store_fault_.empty() && load_fault_.empty();
 }
 
 bool TierHealth::may_load() const {
   MutexLock lock(&mu_);
-  return load_fault_.empty();
+  return absence_.empty() && load_fault_.empty();
 }
 
 TierState TierHealth::StateLocked() const {
-  if (!load_fault_.empty()) return TierState::kMemoryOnly;
+  if (!absence_.empty() || !load_fault_.empty()) return TierState::kMemoryOnly;
   if (!store_fault_.empty()) return TierState::kDbReadOnly;
   return slow_ ? TierState::kDbSlow : TierState::kHealthy;
 }
@@ -118,7 +122,7 @@ std::string TierHealth::reason() const {
     case TierState::kDbReadOnly:
       return store_fault_;
     case TierState::kMemoryOnly:
-      return load_fault_;
+      return absence_.empty() ? load_fault_ : absence_;
   }
   return "";
 }

@@ -32,7 +32,8 @@ std::string_view TierStateName(TierState state);
 // One failed store makes the tier read-only: the next would fail alike, and each costs
 // whoever waits for it. kTierLoadFailuresMax failed loads in a row make it memory-only.
 // From both a probe that succeeds leads back, and one is due every kTierProbeInterval; so
-// the tier is in use again at most that long, and a probe, after its disk is well.
+// the tier is in use again at most that long, and a probe, after its disk is well. A tier
+// that is absent is memory-only too, until whoever owns it says that it is there.
 //
 // Threads: every method from any thread.
 // Bounds:  an entry for each call under way.
@@ -47,8 +48,9 @@ class TierHealth {
   // answers like OK; only Unavailable tells of the disk.
   void End(uint64_t id, Call call, const absl::Status& status, Instant now)
       ABSL_LOCKS_EXCLUDED(mu_);
-  // There is no database to go back to. Forever.
-  void Condemn(std::string_view reason) ABSL_LOCKS_EXCLUDED(mu_);
+  // There is no tier now, for that reason, and nothing to probe. Until SetPresent.
+  void SetAbsent(std::string_view reason) ABSL_LOCKS_EXCLUDED(mu_);
+  void SetPresent() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Sees calls that do not return. True if the tier is to be probed now: with a store,
   // and a load of what it stored, told of like any other call.
@@ -66,8 +68,8 @@ class TierHealth {
   TierState StateLocked() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
 
   mutable absl::Mutex mu_;
-  bool condemned_ ABSL_GUARDED_BY(mu_) = false;
-  // Why stores, or loads, are off; empty if they are on.
+  // Why there is no tier, or why stores, or loads, are off; empty if not so.
+  std::string absence_ ABSL_GUARDED_BY(mu_);
   std::string store_fault_ ABSL_GUARDED_BY(mu_);
   std::string load_fault_ ABSL_GUARDED_BY(mu_);
   size_t load_failures_ ABSL_GUARDED_BY(mu_) = 0;  // in a row

@@ -14,7 +14,14 @@ using absl::MutexLock;
 void TierMask::Attach(Tier* tier) {
   KV_CHECK(this->tier() == nullptr);
   capacity_bytes_ = tier->stats().capacity_bytes;
+  MutexLock lock(&mu_);
   tier_.store(tier, std::memory_order_release);
+}
+
+Tier* TierMask::TierInOrder() const {
+  if (Tier* const there = tier(); there != nullptr) return there;
+  MutexLock lock(&mu_);
+  return tier();
 }
 
 std::optional<TierBlock> TierMask::Find(std::string_view key) const {

@@ -26,9 +26,12 @@ namespace kvasir {
 class TierMask final : public BlocksBelow {
  public:
   // Once; not owned, and must outlive the mask. Until then there is no tier.
-  void Attach(Tier* tier);
+  void Attach(Tier* tier) ABSL_LOCKS_EXCLUDED(mu_);
   // Null: there is none.
   Tier* tier() const { return tier_.load(std::memory_order_acquire); }
+  // The same, and in order with Attach: where this is null, whoever finds a tier later
+  // sees all that the caller did before.
+  Tier* TierInOrder() const ABSL_LOCKS_EXCLUDED(mu_);
   // The tier's budget. REQUIRES: there is one.
   uint64_t capacity_bytes() const { return capacity_bytes_; }
 
@@ -47,7 +50,7 @@ class TierMask final : public BlocksBelow {
  private:
   bool IsHidden(std::string_view key, uint64_t generation) const ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Stored once, by Attach; loads see the tier complete.
+  // Stored once, by Attach, under the lock; loads see the tier complete.
   std::atomic<Tier*> tier_{nullptr};
   uint64_t capacity_bytes_ = 0;  // set before tier_
   // Entries of `hidden_`. Stored under the lock; a load that sees 0 is of a call that is

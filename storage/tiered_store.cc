@@ -62,10 +62,17 @@ TieredStore::TieredStore(Arena* arena, const Options& options, const Clock* cloc
       probe_key_(RandomKey()) {}
 
 void TieredStore::Attach(Tier* tier) {
-  KV_CHECK(memory_.stats().blocks == 0);
+  KV_CHECK(memory_.stats().blocks == 0 || tier->generation_max() == 0);
   KV_CHECK(store_executor_ != nullptr);
   memory_.GoBeyond(tier->generation_max());
   mask_.Attach(tier);
+  health_.SetPresent();
+}
+
+void TieredStore::TryWrites() {
+  const uint64_t call = health_.Begin(clock_->Now());
+  const absl::Status status = mask_.tier()->Delete({});
+  health_.End(call, TierHealth::Call::kDelete, status, clock_->Now());
 }
 
 Residency TieredStore::Probe(std::string_view key) const {
@@ -126,15 +133,15 @@ absl::StatusOr<uint64_t> TieredStore::Commit(Reservation reservation, uint64_t c
   // Held until what is older is hidden: were it evicted before, that would show.
   absl::StatusOr<BlockRef> block = memory_.CommitAndHold(std::move(reservation), checksum);
   if (!block.ok()) return block.status();
-  if (mask_.tier() == nullptr && durability == Durability::kNone) return 0;
+  if (durability == Durability::kNone && !HasTier()) return 0;
   return SettleBelow(*std::move(block), durability);
 }
 
 absl::StatusOr<uint64_t> TieredStore::SettleBelow(BlockRef block, Durability durability) {
   const std::string key(block.key());
   // In this order: a store that ends in between is seen by the second.
-  const bool older = mask_.tier() != nullptr &&
-                     (writer_.IsStoring(key) || GenerationOnDisk(key) != 0);
+  const bool older =
+      HasTier() && (writer_.IsStoring(key) || GenerationOnDisk(key) != 0);
   if (!older && durability == Durability::kNone) {
     if (options_.write_policy == WritePolicy::kWriteThrough) {
       writer_.Demote(std::move(block));
@@ -221,12 +228,12 @@ bool TieredStore::Promote(std::string_view key, Promoter::Landed landed) {
 }
 
 TieredStore::Removed TieredStore::Remove(std::string_view key) {
-  if (mask_.tier() == nullptr) {
-    return memory_.Remove(key).ok() ? Removed::kRemoved : Removed::kAbsent;
-  }
+  // A tier that comes meanwhile may get the block until it is gone from memory.
+  bool removed = mask_.tier() == nullptr && memory_.Remove(key).ok();
+  if (!HasTier()) return removed ? Removed::kRemoved : Removed::kAbsent;
   const bool possible = health_.may_store() && !eraser_.full();
   if (!possible && mask_.FindGeneration(key).has_value()) return Removed::kFailed;
-  const bool removed = memory_.Remove(key).ok();
+  removed = memory_.Remove(key).ok() || removed;
   // In this order: a store that ends in between is seen by the second. What is hidden
   // without a deletion under way waits for a durable put, which is void now.
   const bool below = writer_.IsStoring(key) || mask_.FindGeneration(key).has_value();

@@ -69,8 +69,12 @@ class TieredStore {
               Executor* store_executor, Executor* load_executor);
 
   // Puts a tier below, once. Not owned; must outlive the store.
-  // REQUIRES: no block was committed yet.
+  // REQUIRES: nothing was put or removed yet, or the tier is empty and always was: what
+  // it has would be newer than it is.
   void Attach(Tier* tier);
+  // Tells health whether the tier takes writes, by a deletion of nothing. Waits for the
+  // disk. REQUIRES: there is a tier.
+  void TryWrites();
 
   Residency Probe(std::string_view key) const;
   std::vector<KeyInfo> List(std::string_view prefix, std::string_view after,
@@ -135,6 +139,10 @@ class TieredStore {
   Stats stats() const;
 
  private:
+  // Where there is none, what was done to memory before is seen by a tier that comes.
+  bool HasTier() const {
+    return store_executor_ != nullptr && mask_.TierInOrder() != nullptr;
+  }
   absl::StatusOr<uint64_t> SettleBelow(BlockRef block, Durability durability);
   // The number of a settlement. `replaces`: the tier may have an older block, hidden by now.
   uint64_t StoreDurably(BlockRef block, Durability durability, bool replaces);

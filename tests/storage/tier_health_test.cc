@@ -91,12 +91,21 @@ TEST_F(TierHealthTest, CallThatDoesNotReturnIsSlow) {
   EXPECT_EQ(health_.state(), TierState::kHealthy);
 }
 
-TEST_F(TierHealthTest, CondemnedTierNeverComesBack) {
-  health_.Condemn("the database is unreadable");
+TEST_F(TierHealthTest, AbsentTierIsNotProbedAndComesBackWhenItIsThere) {
+  health_.SetAbsent("the database is unreadable");
   EXPECT_EQ(health_.state(), TierState::kMemoryOnly);
+  EXPECT_FALSE(health_.may_store());
+  EXPECT_FALSE(health_.may_load());
   EXPECT_FALSE(StepAfter(kTierProbeInterval));
   EXPECT_EQ(health_.reason(), "the database is unreadable");
-  EXPECT_EQ(TierStateName(health_.state()), "MEMORY_ONLY");
+  health_.SetPresent();
+  EXPECT_EQ(health_.state(), TierState::kHealthy);
+  EXPECT_TRUE(health_.may_store());
+}
+
+TEST_F(TierHealthTest, StatesHaveTheNamesThatPeopleSee) {
+  EXPECT_EQ(TierStateName(TierState::kHealthy), "HEALTHY");
+  EXPECT_EQ(TierStateName(TierState::kMemoryOnly), "MEMORY_ONLY");
 }
 
 }  // namespace

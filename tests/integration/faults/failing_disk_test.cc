@@ -95,14 +95,39 @@ TEST_F(FailingDiskTest, ARemovalWithoutRoomEndsToo) {
   ExpectThatARemovalFailsAndItEnds(Fault::kNoSpace);
 }
 
-TEST_F(FailingDiskTest, AKillAfterWriteErrorsLosesNothingThatWasPromised) {
+TEST_F(FailingDiskTest, AStartWithWriteErrorsServesWhatIsThereAndEndsToo) {
   Begin(Fault::kWriteError);
   EXPECT_FALSE(trial_.Put(Durability::kPower).ok());
   trial_.Kill();
-  End(Fault::kWriteError);
+  // What is there can be read, and what is removed must not come back: so nothing is.
   ASSERT_TRUE(trial_.Start().ok());
+  EXPECT_THAT(trial_.Await(TierState::kDbReadOnly, kShownWithin),
+              HasSubstr("DB_READ_ONLY: stores fail: open tier"));
   EXPECT_EQ(trial_.Look(), "");
-  EXPECT_TRUE(trial_.PutDurably(1).ok());
+  EXPECT_TRUE(trial_.Put(Durability::kNone).ok());
+  const absl::Status refused = trial_.Put(Durability::kProcess);
+  EXPECT_TRUE(absl::IsResourceExhausted(refused) || absl::IsUnavailable(refused))
+      << refused;
+  End(Fault::kWriteError);
+  ExpectWellAgain();
+  ExpectAllKeptAfterAKill();
+}
+
+TEST_F(FailingDiskTest, ADamagedDatabaseIsSetAsideAndAnEmptyTierComes) {
+  trial_.Kill();
+  std::filesystem::resize_file(directory_ + "/data/db/CURRENT", 1);
+  ASSERT_TRUE(trial_.Start().ok());
+  EXPECT_THAT(trial_.Await(TierState::kMemoryOnly, kShownWithin),
+              HasSubstr("set aside as " + directory_ + "/data/set-aside-1"));
+  const absl::Status refused = trial_.Put(Durability::kProcess);
+  EXPECT_TRUE(absl::IsResourceExhausted(refused) || absl::IsUnavailable(refused))
+      << refused;
+  EXPECT_TRUE(trial_.Put(Durability::kNone).ok());
+  EXPECT_EQ(trial_.Await(TierState::kHealthy, kWellWithin), "ok\n") << trial_.log();
+  EXPECT_TRUE(trial_.LastIsAHit(kDeadline));
+  const absl::Status put = trial_.PutDurably(8);
+  EXPECT_TRUE(put.ok()) << put;
+  EXPECT_EQ(trial_.Metric("tier_set_aside"), 1);
 }
 
 // What the manifest says of the last segment is then anybody's guess.

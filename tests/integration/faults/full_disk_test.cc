@@ -76,11 +76,20 @@ TEST_F(FullDiskTest, ReadsAndPutsInMemoryGoOnAndItIsWellAgainOnceThereIsRoom) {
   EXPECT_EQ(trial_->Metric("tier_lost_blocks"), 0);
 }
 
-TEST_F(FullDiskTest, AKillWhileItIsFullLosesNothingThatWasPromised) {
+TEST_F(FullDiskTest, AKillAndAStartWhileItIsFullLoseNothingThatWasPromised) {
   FillUnderPuts();
   trial_->Kill();
+  disk_->Fill();
+  const absl::Status started = trial_->Start();
+  ASSERT_TRUE(started.ok()) << started;
+  const absl::Status refused = trial_->Put(Durability::kProcess);
+  EXPECT_TRUE(absl::IsResourceExhausted(refused) || absl::IsUnavailable(refused))
+      << refused;
+  EXPECT_THAT(trial_->Await(TierState::kDbReadOnly, kShownWithin),
+              HasSubstr("DB_READ_ONLY: stores fail"));
+  EXPECT_EQ(trial_->Look(), "");
   disk_->Relieve();
-  ASSERT_TRUE(trial_->Start().ok());
+  EXPECT_EQ(trial_->Await(TierState::kHealthy, kWellWithin), "ok\n") << trial_->log();
   EXPECT_EQ(trial_->Look(), "");
   EXPECT_EQ(trial_->Metric("tier_lost_blocks"), 0);
   EXPECT_TRUE(trial_->PutDurably(1).ok());
