@@ -255,14 +255,11 @@ absl::Status Admin::ListPins(const v1::ListPinsRequest& request,
   return absl::OkStatus();
 }
 
-absl::Status Admin::RemoveKeys(const v1::RemoveKeysRequest& request,
-                               v1::RemoveKeysResponse* response) const {
-  const absl::StatusOr<std::vector<std::string>> keys = ReadKeys(request.keys());
+absl::StatusOr<std::unique_ptr<KeyRemoval>> Admin::RemoveKeys(
+    const v1::RemoveKeysRequest& request, KeyRemoval::Done done) const {
+  absl::StatusOr<std::vector<std::string>> keys = ReadKeys(request.keys());
   if (!keys.ok()) return keys.status();
-  for (const std::string& key : *keys) {
-    response->add_outcomes(ToProto(view_->store->Remove(key)));
-  }
-  return absl::OkStatus();
+  return std::make_unique<KeyRemoval>(view_->store, *std::move(keys), std::move(done));
 }
 
 absl::StatusOr<std::unique_ptr<Clearing>> Admin::Clear(const v1::ClearRequest& request,

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "kvasir/v1/admin.pb.h"
 #include "service/clearing.h"
+#include "service/key_removal.h"
 #include "service/node_view.h"
 
 namespace kvasir {
@@ -35,8 +36,9 @@ class Admin {
   absl::Status Unpin(const v1::UnpinRequest& request, v1::UnpinResponse* response) const;
   absl::Status ListPins(const v1::ListPinsRequest& request,
                         v1::ListPinsResponse* response) const;
-  absl::Status RemoveKeys(const v1::RemoveKeysRequest& request,
-                          v1::RemoveKeysResponse* response) const;
+  // To be run by the caller.
+  absl::StatusOr<std::unique_ptr<KeyRemoval>> RemoveKeys(
+      const v1::RemoveKeysRequest& request, KeyRemoval::Done done) const;
   // To be run by the caller; takes `options` but for the prefix.
   absl::StatusOr<std::unique_ptr<Clearing>> Clear(const v1::ClearRequest& request,
                                                   Clearing::Options options) const;

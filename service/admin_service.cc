@@ -3,24 +3,28 @@
 #include <cstdint>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "proto/grpc_status.h"
 #include "service/clearing.h"
+#include "service/enum_codec.h"
+#include "service/key_removal.h"
 
 namespace kvasir {
 
 namespace {
 
+struct AdminWorld {
+  const Admin* admin;
+  RequestMetrics* metrics;
+  const Clock* clock;
+};
+
 // A Clear that may end on another thread, once the disk has deleted what it removes.
 class ClearCall final : public grpc::ServerUnaryReactor {
  public:
-  struct World {
-    const Admin* admin;
-    RequestMetrics* metrics;
-    const Clock* clock;
-  };
-  ClearCall(const World& world, grpc::CallbackServerContext* context,
+  ClearCall(const AdminWorld& world, grpc::CallbackServerContext* context,
             v1::ClearResponse* response)
       : world_(world), context_(context), response_(response) {}
 
@@ -45,11 +49,43 @@ class ClearCall final : public grpc::ServerUnaryReactor {
     Finish(ToGrpcStatus(status));  // From here on OnDone may have been.
   }
 
-  const World world_;
+  const AdminWorld world_;
   grpc::CallbackServerContext* const context_;
   v1::ClearResponse* const response_;
   const Instant begin_ = world_.clock->Now();
   std::unique_ptr<Clearing> clearing_;
+};
+
+// A RemoveKeys that ends likewise.
+class RemoveCall final : public grpc::ServerUnaryReactor {
+ public:
+  RemoveCall(const AdminWorld& world, v1::RemoveKeysResponse* response)
+      : world_(world), response_(response) {}
+
+  void Start(const v1::RemoveKeysRequest& request) {
+    auto removal = world_.admin->RemoveKeys(
+        request, [this](const std::vector<TieredStore::Removed>& removed) {
+          for (const TieredStore::Removed one : removed) {
+            response_->add_outcomes(ToProto(one));
+          }
+          End(absl::OkStatus());
+        });
+    if (!removal.ok()) return End(removal.status());
+    removal_ = *std::move(removal);
+    removal_->Run();
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  void End(const absl::Status& status) {
+    world_.metrics->Record(Method::kAdmin, world_.clock->Now() - begin_, status.code());
+    Finish(ToGrpcStatus(status));  // From here on OnDone may have been.
+  }
+
+  const AdminWorld world_;
+  v1::RemoveKeysResponse* const response_;
+  const Instant begin_ = world_.clock->Now();
+  std::unique_ptr<KeyRemoval> removal_;
 };
 
 }  // namespace
@@ -111,10 +147,13 @@ grpc::ServerUnaryReactor* AdminService::ListPins(grpc::CallbackServerContext* co
   return Answer(context, [&] { return admin_->ListPins(*request, response); });
 }
 
-grpc::ServerUnaryReactor* AdminService::RemoveKeys(grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* AdminService::RemoveKeys(grpc::CallbackServerContext*,
                                                    const v1::RemoveKeysRequest* request,
                                                    v1::RemoveKeysResponse* response) {
-  return Answer(context, [&] { return admin_->RemoveKeys(*request, response); });
+  auto* const call = new RemoveCall(
+      {.admin = admin_, .metrics = metrics_, .clock = clock_}, response);
+  call->Start(*request);
+  return call;
 }
 
 grpc::ServerUnaryReactor* AdminService::Clear(grpc::CallbackServerContext* context,

@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <functional>
 #include <limits>
 #include <span>
@@ -18,9 +17,6 @@
 
 namespace kvasir {
 namespace {
-
-// Times that a removal is asked for again which the disk has yet to confirm.
-constexpr int kRemovalRepeats = 1'000;
 
 constexpr char kKeysHelp[] = "Keys; \\xNN is a byte";
 
@@ -222,19 +218,8 @@ absl::StatusOr<ExitCode> KeyCommands::RmKeys() {
   const auto remove = [&](const v1::RemoveKeysRequest& request) {
     return (*admin)->Remove(request);
   };
-  auto outcomes = ForEachBatch<v1::RemoveKeysRequest>(*keys, remove);
+  const auto outcomes = ForEachBatch<v1::RemoveKeysRequest>(*keys, remove);
   if (!outcomes.ok()) return outcomes.status();
-  for (int repeat = 0; repeat < kRemovalRepeats; ++repeat) {
-    if (std::ranges::count(*outcomes, v1::KEY_OUTCOME_PENDING) == 0) break;
-    const auto again = ForEachBatch<v1::RemoveKeysRequest>(*keys, remove);
-    if (!again.ok()) return again.status();
-    for (size_t i = 0; i < keys->size(); ++i) {
-      if ((*outcomes)[i] != v1::KEY_OUTCOME_PENDING) continue;
-      // What was there, and is gone for good now, is a miss to who asks again.
-      const bool gone = (*again)[i] == v1::KEY_OUTCOME_MISS;
-      (*outcomes)[i] = gone ? v1::KEY_OUTCOME_OK : (*again)[i];
-    }
-  }
   const OutcomeSummary summary = Summarize(*keys, *outcomes);
   for (const std::string& remark : summary.remarks) invocation_->Note(remark);
   invocation_->Print(

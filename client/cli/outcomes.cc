@@ -10,7 +10,7 @@ namespace {
 std::string OutcomeText(v1::KeyOutcome outcome) {
   switch (outcome) {
     case v1::KEY_OUTCOME_REFUSED:
-      return "refused: a quota is reached or everything is leased";
+      return "refused: no room that may be taken, or the disk does not take it";
     case v1::KEY_OUTCOME_INVALID:
       return "refused: it breaks a limit";
     case v1::KEY_OUTCOME_IN_PROGRESS:
