@@ -33,20 +33,20 @@ absl::Status FlakyTier::Meet(absl::Status FlakyTier::*fault) {
 absl::Status FlakyTier::Store(std::span<const Record> batch, Durability durability) {
   stored_blocks_ += batch.size();
   const absl::Status fault = Meet(&FlakyTier::store_fault_);
-  return fault.ok() ? below_->Store(batch, durability) : fault;
+  return fault.ok() ? TierDecorator::Store(batch, durability) : fault;
 }
 
 void FlakyTier::Load(std::span<Read> batch) {
   loaded_blocks_ += batch.size();
   const absl::Status fault = Meet(&FlakyTier::load_fault_);
-  if (fault.ok()) return below_->Load(batch);
+  if (fault.ok()) return TierDecorator::Load(batch);
   for (Read& read : batch) read.status = fault;
 }
 
 absl::Status FlakyTier::Delete(std::span<const Tombstone> batch) {
   deleted_blocks_ += batch.size();
   const absl::Status fault = Meet(&FlakyTier::delete_fault_);
-  return fault.ok() ? below_->Delete(batch) : fault;
+  return fault.ok() ? TierDecorator::Delete(batch) : fault;
 }
 
 }  // namespace kvasir

@@ -2,12 +2,8 @@
 #define KVASIR_TESTS_SUPPORT_FLAKY_TIER_H_
 
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
-#include <string_view>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -15,17 +11,18 @@
 #include "base/clock.h"
 #include "storage/tier.h"
 #include "tests/support/manual_clock.h"
+#include "tests/support/tier_decorator.h"
 
 namespace kvasir {
 
 // A Tier over a disk that fails as it is told to: EIO (Unavailable), ENOSPC
 // (ResourceExhausted), slow. A call that fails has not reached the tier below. Also
 // counts what came through. Thread-safe.
-class FlakyTier final : public Tier {
+class FlakyTier final : public TierDecorator {
  public:
   // Neither owned; both must outlive this. Without a clock nothing is slow.
   explicit FlakyTier(Tier* below, ManualClock* clock = nullptr)
-      : below_(below), clock_(clock) {}
+      : TierDecorator(below), clock_(clock) {}
 
   // From now on such calls end with `status`; OK ends the fault.
   void FailStores(absl::Status status) ABSL_LOCKS_EXCLUDED(mu_);
@@ -42,21 +39,11 @@ class FlakyTier final : public Tier {
   absl::Status Store(std::span<const Record> batch, Durability durability) override;
   void Load(std::span<Read> batch) override;
   absl::Status Delete(std::span<const Tombstone> batch) override;
-  std::optional<TierBlock> Find(std::string_view key) const override {
-    return below_->Find(key);
-  }
-  std::vector<Listed> List(std::string_view prefix, std::string_view after,
-                           size_t limit) const override {
-    return below_->List(prefix, after, limit);
-  }
-  uint64_t generation_max() const override { return below_->generation_max(); }
-  Stats stats() const override { return below_->stats(); }
 
  private:
   // Takes the time that a call takes, then tells how it ends.
   absl::Status Meet(absl::Status FlakyTier::*fault) ABSL_LOCKS_EXCLUDED(mu_);
 
-  Tier* const below_;
   ManualClock* const clock_;
   std::atomic<int64_t> latency_ns_{0};
   std::atomic<uint64_t> stored_blocks_{0}, loaded_blocks_{0}, deleted_blocks_{0};
