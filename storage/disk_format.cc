@@ -25,6 +25,7 @@ constexpr uint64_t kHeadSeed = 0x6b76617369720001;
 
 // Prefixes of metadata keys.
 constexpr char kSegmentMark = 'm';
+constexpr char kPromise = 'p';
 constexpr char kState = 's';
 constexpr char kTombstone = 't';
 
@@ -329,6 +330,25 @@ std::optional<uint64_t> DecodeSegmentMarkKey(std::string_view meta_key) {
 }
 
 uint64_t KeyHashOnDisk(std::string_view key) { return ChecksumSeed(key); }
+
+std::string PromisesBegin(uint64_t segment) { return WithNumber(kPromise, segment); }
+
+std::string PromisesEnd() { return std::string(1, kPromise + 1); }
+
+std::string PromiseKey(const DiskPromise& promise) {
+  std::string key = PromisesBegin(promise.segment);
+  AppendBigEndian(promise.key_hash, &key);
+  return key;
+}
+
+std::optional<DiskPromise> DecodePromiseKey(std::string_view meta_key) {
+  if (meta_key.size() != 1 + 2 * sizeof(uint64_t) || meta_key[0] != kPromise) {
+    return std::nullopt;
+  }
+  meta_key.remove_prefix(1);
+  return DiskPromise{.segment = ReadBigEndian64(meta_key),
+                     .key_hash = ReadBigEndian64(meta_key.substr(sizeof(uint64_t)))};
+}
 
 std::string EncodeSegmentMark(const SegmentMark& mark) {
   std::string value;

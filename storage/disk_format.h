@@ -105,6 +105,15 @@ struct SegmentMark {
   std::vector<Block> blocks;     // all of its records: older ones must not replace them
 };
 uint64_t KeyHashOnDisk(std::string_view key);
+// A block of the segment that was promised after the segment was written.
+struct DiskPromise {
+  uint64_t segment = 0;
+  uint64_t key_hash = 0;  // KeyHashOnDisk
+};
+std::string PromisesBegin(uint64_t segment);  // at or below those of it and later ones
+std::string PromisesEnd();
+std::string PromiseKey(const DiskPromise& promise);
+std::optional<DiskPromise> DecodePromiseKey(std::string_view meta_key);
 std::string EncodeSegmentMark(const SegmentMark& mark);
 std::optional<SegmentMark> DecodeSegmentMark(std::string_view value);
 // One record whose value is a DiskState.

@@ -125,6 +125,12 @@ absl::Status RocksTier::Store(std::span<const Record> batch, Durability durabili
   return Enqueue(&waiter);
 }
 
+absl::Status RocksTier::Promise(std::string_view key, uint64_t generation) {
+  const PromisedBlock block{.key = key, .generation = generation};
+  Waiter waiter{.promised = &block};
+  return Enqueue(&waiter);
+}
+
 absl::Status RocksTier::Enqueue(Waiter* waiter) {
   std::vector<Waiter*> group;
   {
@@ -144,11 +150,11 @@ absl::Status RocksTier::Enqueue(Waiter* waiter) {
   const absl::Status status = WriteGroup(group);
   absl::MutexLock lock(&mu_);
   for (Waiter* member : group) {
-    member->status = status;
+    if (member->promised == nullptr) member->status = status;
     member->done = true;
     waiters_.pop_front();
   }
-  return status;
+  return waiter->status;
 }
 
 std::vector<RocksTier::Waiter*> RocksTier::GroupLocked() const {
@@ -164,7 +170,11 @@ std::vector<RocksTier::Waiter*> RocksTier::GroupLocked() const {
 
 absl::Status RocksTier::WriteGroup(std::span<Waiter* const> group) {
   std::vector<SegmentRecord> records;
-  for (const Waiter* waiter : group) {
+  for (Waiter* const waiter : group) {
+    if (const PromisedBlock* const block = waiter->promised; block != nullptr) {
+      waiter->status = writer_->Promise(block->key, block->generation);
+      continue;
+    }
     const std::vector<SegmentRecord> of_waiter =
         ToSegmentRecords(waiter->batch, waiter->durable);
     records.insert(records.end(), of_waiter.begin(), of_waiter.end());

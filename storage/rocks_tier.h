@@ -77,6 +77,8 @@ class RocksTier final : public Tier {
 
   absl::Status Store(std::span<const Record> batch, Durability durability) override
       ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Promise(std::string_view key, uint64_t generation) override
+      ABSL_LOCKS_EXCLUDED(mu_);
   void Load(std::span<Read> batch) override;
   absl::Status Delete(std::span<const Tombstone> batch) override
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -87,9 +89,14 @@ class RocksTier final : public Tier {
   Stats stats() const override;
 
  private:
-  // One call of Store, or a Delete that leaves something to tidy up.
+  struct PromisedBlock {
+    std::string_view key;
+    uint64_t generation = 0;
+  };
+  // One call of Store or Promise, or a Delete that leaves something to tidy up.
   struct Waiter {
     std::span<const Record> batch;
+    const PromisedBlock* promised = nullptr;
     bool durable = false;
     uint64_t bytes = 0;
     bool done = false;
@@ -102,6 +109,7 @@ class RocksTier final : public Tier {
   absl::Status Enqueue(Waiter* waiter) ABSL_LOCKS_EXCLUDED(mu_);
   // The waiters from the front that fit into one segment.
   std::vector<Waiter*> GroupLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What the stores of the group came to; each promise is told by itself.
   absl::Status WriteGroup(std::span<Waiter* const> group);
   bool WriterBusy() const ABSL_LOCKS_EXCLUDED(mu_);
 

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/synchronization/mutex.h"
 #include "base/bytes.h"
 #include "base/log.h"
@@ -36,6 +38,11 @@ class Recovery {
   void Enter(const ListingEntry& entry, uint64_t segment);
   void SegmentDone(const absl::StatusOr<ListingHead>& head, uint64_t keys)
       ABSL_LOCKS_EXCLUDED(mu_);
+  bool IsThere(uint64_t segment) const {
+    return std::ranges::binary_search(segments_, segment, {},
+                                      &RocksTierDb::SegmentFile::number);
+  }
+  void ReadPromise(std::string_view key) ABSL_LOCKS_EXCLUDED(mu_);
   // A segment that was taken in, and is not there though nobody dropped it.
   void SegmentLost(uint64_t segment, const SegmentMark& mark);
   // True if a lost segment had a newer block of the key. Sees to it that the older one
@@ -52,6 +59,8 @@ class Recovery {
   uint64_t lost_blocks_ = 0;
   // By KeyHashOnDisk: the newest generation that was lost.
   absl::flat_hash_map<uint64_t, uint64_t> lost_;
+  // Segments and KeyHashOnDisk of blocks in them.
+  absl::flat_hash_set<std::pair<uint64_t, uint64_t>> promised_;
 
   absl::Mutex mu_;
   // What ReportLost writes.
@@ -83,12 +92,13 @@ absl::Status Recovery::ReadMetadata() {
       SegmentMarksBegin(), SegmentMarksEnd(),
       [&](std::string_view key, std::string_view value) {
         const std::optional<uint64_t> segment = DecodeSegmentMarkKey(key);
-        if (!segment || std::ranges::binary_search(segments_, *segment, {},
-                                                   &RocksTierDb::SegmentFile::number)) {
-          return;
-        }
+        if (!segment || IsThere(*segment)) return;
         SegmentLost(*segment, DecodeSegmentMark(value).value_or(SegmentMark{}));
       });
+  if (!read.ok()) return read;
+  read = state_->db->VisitMeta(
+      PromisesBegin(0), PromisesEnd(),
+      [&](std::string_view key, std::string_view) { ReadPromise(key); });
   if (!read.ok()) return read;
   read = state_->db->VisitMeta(
       TombstoneBegin(0), TombstonesEnd(),
@@ -107,6 +117,19 @@ void Recovery::SegmentLost(uint64_t segment, const SegmentMark& mark) {
   }
   absl::MutexLock lock(&mu_);
   repairs_.Delete(SegmentMarkKey(segment));
+}
+
+void Recovery::ReadPromise(std::string_view key) {
+  const std::optional<DiskPromise> promise = DecodePromiseKey(key);
+  if (!promise) return;
+  if (IsThere(promise->segment)) {
+    promised_.emplace(promise->segment, promise->key_hash);
+    return;
+  }
+  // They go with the mark of a segment that was dropped.
+  ++lost_blocks_;
+  absl::MutexLock lock(&mu_);
+  repairs_.Delete(key);
 }
 
 bool Recovery::Replaced(const DiskRecord& record) {
@@ -166,7 +189,11 @@ void Recovery::Enter(const ListingEntry& entry, uint64_t segment) {
   const DiskRecord& record = entry.record;
   state_->RaiseGenerationMax(record.generation);
   if (Replaced(record)) return;
-  const TierCatalog::Placed placed = state_->catalog.Place(record, segment);
+  const bool promised =
+      entry.durable || (!promised_.empty() &&
+                        promised_.contains({segment, KeyHashOnDisk(record.key)}));
+  const TierCatalog::Placed placed =
+      state_->catalog.Place({.record = record, .durable = promised}, segment);
   if (!placed.live) return;
   state_->segments.AddLive(
       segment,

@@ -18,7 +18,8 @@ using TierProgress = std::function<void(uint64_t keys, uint64_t keys_total)>;
 // if both copies of a listing are damaged: without it, older blocks could take the place
 // of those that it named. Unavailable if the disk does not answer.
 //
-// Bounds: beside the catalogue, a chunk of a listing a thread, and 16 B a lost block.
+// Bounds: beside the catalogue, a chunk of a listing a thread, 16 B a lost block, and about
+//         20 B a block that was promised later than stored.
 absl::Status RecoverRocksTier(RocksTierState* state, const TierProgress& progress);
 
 }  // namespace kvasir

@@ -41,6 +41,12 @@ absl::Status RocksTierWriter::Write(std::vector<SegmentRecord> records) {
     state_->RaiseGenerationMax(record.record.generation);
   }
   KeepNewest(&records);
+  // Of one that is here already, the promise may be new.
+  for (const SegmentRecord& record : records) {
+    if (!record.durable) continue;
+    absl::Status promised = Promise(record.record.key, record.record.generation);
+    if (!promised.ok()) return promised;
+  }
   KeepWanted(&records);
   if (records.empty()) return absl::OkStatus();
   std::vector<Victim> victims;
@@ -48,6 +54,18 @@ absl::Status RocksTierWriter::Write(std::vector<SegmentRecord> records) {
   absl::Status room = MakeRoom(records, &victims, &cargo);
   if (!room.ok()) return room;
   return Commit(std::move(records), std::move(cargo), std::move(victims));
+}
+
+absl::Status RocksTierWriter::Promise(std::string_view key, uint64_t generation) {
+  const TierCatalog::Located located = state_->catalog.Locate(key, generation);
+  if (located.segment == TierCatalog::kNoSegment || located.promised) {
+    return absl::OkStatus();
+  }
+  MetaBatch batch;
+  batch.Put(PromiseKey({.segment = located.segment, .key_hash = KeyHashOnDisk(key)}), "");
+  absl::Status written = state_->db->WriteMeta(batch);
+  if (written.ok()) state_->catalog.Promise(key, generation);
+  return written;
 }
 
 absl::Status RocksTierWriter::Fit() {
@@ -154,9 +172,11 @@ absl::StatusOr<bool> RocksTierWriter::Carry(uint64_t segment, const ListingEntry
     state_->Spoil(listed.key, listed.generation, segment);
     return false;
   }
+  const bool promised =
+      entry.durable || state_->catalog.Locate(listed.key, listed.generation).promised;
   const SegmentRecord record{.record = decoded->record,
                              .payload = decoded->payload,
-                             .durable = entry.durable,
+                             .durable = promised,
                              .moved_from = segment};
   cargo->records.push_back(record);
   cargo->bytes += EstimateSegments({&record, 1}, state_->segment_bytes).bytes;
@@ -232,7 +252,8 @@ void RocksTierWriter::Place(std::span<const SegmentRecord> records) {
   for (const SegmentRecord& record : records) {
     if (record.segment == 0) continue;
     const TierCatalog::Placed placed =
-        state_->catalog.Place(record.record, record.segment);
+        state_->catalog.Place({.record = record.record, .durable = record.durable},
+                              record.segment);
     if (placed.live) {
       const DiskRecord& disk = record.record;
       state_->segments.AddLive(
@@ -253,6 +274,7 @@ void RocksTierWriter::Retire(std::span<const Victim> victims) {
     DropBlocks(victim);
     numbers.push_back(victim.number);
     batch.Delete(SegmentMarkKey(victim.number));
+    batch.DeleteRange(PromisesBegin(victim.number), PromisesBegin(victim.number + 1));
   }
   state_->PutState(&batch);
   // Marks first, and synced as the files' going is: a mark without its segment would be

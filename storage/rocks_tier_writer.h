@@ -32,6 +32,8 @@ class RocksTierWriter {
 
   // Stores the records that the catalogue wants, all or none. See Tier::Store.
   absl::Status Write(std::vector<SegmentRecord> records);
+  // Makes the loss of the block count, if it is here and does not yet.
+  absl::Status Promise(std::string_view key, uint64_t generation);
   // Drops dead segments, and rewrites at most one segment's worth of sparse or small ones.
   void Maintain();
   // Drops segments until the budget holds.

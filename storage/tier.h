@@ -21,6 +21,9 @@ struct TierBlock {
   uint64_t generation = 0;
   // What it survives: at least what was asked of a Store of it.
   Durability durability = Durability::kNone;
+  // False: the tier counts what it loses of what was promised, and does not know yet that
+  // this block was. See Tier::Promise.
+  bool promised = true;
 };
 
 // A slower place for blocks, beneath memory. Copies bytes in and out; hands out no
@@ -80,6 +83,12 @@ class Tier {
   // or kPower, OK means that they survive that. ResourceExhausted if the disk is full or
   // the batch exceeds the budget; Unavailable if the disk fails.
   virtual absl::Status Store(std::span<const Record> batch, Durability durability) = 0;
+
+  // A block that was stored without a promise has been promised to survive: from OK on its
+  // loss counts. One that is gone is fine. Errors as Store.
+  virtual absl::Status Promise(std::string_view /*key*/, uint64_t /*generation*/) {
+    return absl::OkStatus();
+  }
 
   // Reads blocks, deeply, and verifies each. Counts as a use of each.
   virtual void Load(std::span<Read> batch) = 0;

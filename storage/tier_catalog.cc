@@ -54,7 +54,8 @@ struct TierCatalog::Entry {
                      .attributes = std::string(attributes())},
             .generation = generation,
             // What is placed in a segment was synced before.
-            .durability = Durability::kPower};
+            .durability = Durability::kPower,
+            .promised = promised};
   }
 
   uint64_t segment = kNoSegment;
@@ -64,6 +65,7 @@ struct TierCatalog::Entry {
   uint64_t hidden = 0;  // generations up to this one; 0: none
   uint16_t key_bytes = 0;
   uint16_t attributes_bytes = 0;
+  bool promised = false;
   // Relaxed: a hint that readers set and whoever makes room looks at.
   mutable std::atomic<bool> used{false};
 };
@@ -141,14 +143,16 @@ bool TierCatalog::Wants(std::string_view key, uint64_t generation) const {
   return generation > entry->hidden && (!entry->live() || generation > entry->generation);
 }
 
-TierCatalog::Placed TierCatalog::Place(const DiskRecord& record, uint64_t segment) {
+TierCatalog::Placed TierCatalog::Place(const ListingEntry& listed, uint64_t segment) {
   KV_CHECK(segment != kNoSegment);
+  const DiskRecord& record = listed.record;
   const uint64_t generation = record.generation;
   Entry* const entry = Entry::New(record.key, record.attributes);
   entry->segment = segment;
   entry->generation = generation;
   entry->size_bytes = record.size_bytes;
   entry->checksum = record.checksum;
+  entry->promised = listed.durable;
   const HashedKey hashed(record.key);
   Shard& shard = ShardOfKey(hashed);
   absl::MutexLock lock(&shard.mu);
@@ -170,6 +174,15 @@ TierCatalog::Placed TierCatalog::Place(const DiskRecord& record, uint64_t segmen
   }
   InsertLocked(shard, entry);
   return placed;
+}
+
+void TierCatalog::Promise(std::string_view key, uint64_t generation) {
+  const HashedKey hashed(key);
+  Shard& shard = ShardOfKey(hashed);
+  absl::MutexLock lock(&shard.mu);
+  Entry* const entry = shard.FindLocked(hashed);
+  if (entry == nullptr || !entry->live() || entry->generation != generation) return;
+  entry->promised = true;
 }
 
 TierCatalog::Gone TierCatalog::Hide(std::string_view key, uint64_t generation) {
@@ -243,7 +256,8 @@ TierCatalog::Located TierCatalog::Locate(std::string_view key,
   return {.segment = entry->segment,
           .size_bytes = entry->size_bytes,
           .checksum = entry->checksum,
-          .used = entry->used.load(std::memory_order_relaxed)};
+          .used = entry->used.load(std::memory_order_relaxed),
+          .promised = entry->promised};
 }
 
 void TierCatalog::Use(std::string_view key, uint64_t generation) const {

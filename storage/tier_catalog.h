@@ -54,9 +54,11 @@ class TierCatalog {
     Gone gone;          // what it replaced
   };
   // Enters a block whose record is in `segment`, if the catalogue wants it, or has this
-  // very generation in an older segment.
+  // very generation in an older segment. One that is durable is promised.
   // REQUIRES: `segment` is not kNoSegment.
-  Placed Place(const DiskRecord& record, uint64_t segment);
+  Placed Place(const ListingEntry& listed, uint64_t segment);
+  // Notes that a block is promised, if it is here.
+  void Promise(std::string_view key, uint64_t generation);
 
   // Hides this generation and all before it.
   Gone Hide(std::string_view key, uint64_t generation);
@@ -72,6 +74,7 @@ class TierCatalog {
     uint64_t size_bytes = 0;
     uint64_t checksum = 0;
     bool used = false;  // since the block came to its segment
+    bool promised = false;
   };
   Located Locate(std::string_view key, uint64_t generation) const;
   // Notes a use.

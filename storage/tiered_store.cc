@@ -186,7 +186,9 @@ absl::StatusOr<uint64_t> TieredStore::MakeDurable(std::string_view key,
   }
   const bool stored =
       below.has_value() && (!block.ok() || below->generation == block->generation());
-  if (stored && below->durability >= durability) return 0;
+  if (stored && below->durability >= durability) {
+    return below->promised ? 0 : PromiseBelow(key, below->generation);
+  }
   if (!block.ok()) {
     return absl::UnavailableError(
         "store: the block is on disk only, which does not promise as much");
@@ -196,6 +198,21 @@ absl::StatusOr<uint64_t> TieredStore::MakeDurable(std::string_view key,
   absl::Status possible = CheckDurable(block->size_bytes());
   if (!possible.ok()) return possible;
   return StoreDurably(*std::move(block), durability, /*replaces=*/false);
+}
+
+uint64_t TieredStore::PromiseBelow(std::string_view key, uint64_t generation) {
+  if (!health_.may_store()) return 0;
+  const uint64_t id = settlements_.Open();
+  auto promise = [this, id, key = std::string(key), generation] {
+    const uint64_t call = health_.Begin(clock_->Now());
+    const absl::Status status = mask_.tier()->Promise(key, generation);
+    health_.End(call, TierHealth::Call::kDelete, status, clock_->Now());
+    settlements_.Settle(id, absl::OkStatus());
+  };
+  if (!store_executor_->Submit(std::move(promise))) {
+    settlements_.Settle(id, absl::OkStatus());
+  }
+  return id;
 }
 
 uint64_t TieredStore::GenerationOnDisk(std::string_view key) const {

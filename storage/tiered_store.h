@@ -146,6 +146,10 @@ class TieredStore {
   absl::StatusOr<uint64_t> SettleBelow(BlockRef block, Durability durability);
   // The number of a settlement. `replaces`: the tier may have an older block, hidden by now.
   uint64_t StoreDurably(BlockRef block, Durability durability, bool replaces);
+  // Tells the tier of a promise that the block keeps as it is. 0, or the number of a
+  // settlement, which is OK: what the tier cannot note, because its disk fails or too much
+  // waits for it, is only not counted.
+  uint64_t PromiseBelow(std::string_view key, uint64_t generation);
   // What the tier has of the key, hidden or not; 0: nothing.
   uint64_t GenerationOnDisk(std::string_view key) const;
   void SettleReplaced(std::string_view key, uint64_t generation,

@@ -65,7 +65,7 @@ int Main(int argc, char** argv) {
     for (uint64_t i = 0; i < keys; ++i) {
       const std::string key = KeyOf(i);
       const DiskRecord record{.key = key, .generation = i + 1, .size_bytes = 64 * kKiB};
-      KV_CHECK(catalog.Place(record, 1 + i / kKeysPerSegment).live);
+      KV_CHECK(catalog.Place({.record = record}, 1 + i / kKeysPerSegment).live);
     }
   });
   const auto grown = static_cast<double>(ResidentBytes(0) - before);

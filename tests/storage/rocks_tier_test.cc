@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,6 +50,22 @@ class RocksTierTest : public testing::Test {
       readable += LoadDescribed(tier, listed.key, listed.block).ok();
     }
     return readable;
+  }
+  // Leaves the database of before `work`, with the log of after: what a disk that forgot
+  // its last writes would leave.
+  void LoseAllButTheLogOf(const std::function<void(RocksTier* tier)>& work) {
+    const std::string before = files_.path() + "/before";
+    fs::copy(files_.tier(), before, fs::copy_options::recursive);
+    work(Open().get());
+    const std::vector<fs::path> logs = Files(".log");
+    ASSERT_EQ(logs.size(), 1u);
+    for (const auto& file : fs::directory_iterator(before + "/db")) {
+      if (file.path().extension() == ".log") {
+        fs::copy_file(logs[0], file.path(), fs::copy_options::overwrite_existing);
+      }
+    }
+    fs::remove_all(files_.tier());
+    fs::rename(before, files_.tier());
   }
   std::vector<fs::path> Files(const std::string& extension) {
     std::vector<fs::path> found;
@@ -114,28 +131,11 @@ TEST_F(RocksTierTest, SmallerBudgetDropsTheOldestAtOpen) {
 }
 
 TEST_F(RocksTierTest, LossOfDurableBlocksIsCountedOnce) {
-  {
-    const auto tier = Open();
-    StoreMany(tier.get(), 0, 100, Durability::kPower);
-  }
-  // A copy of the database before more was stored, with the log of after: what a disk
-  // that forgot its last writes would leave.
-  const std::string before = files_.path() + "/before";
-  fs::copy(files_.tier(), before, fs::copy_options::recursive);
-  {
-    const auto tier = Open();
-    StoreMany(tier.get(), 100, 30, Durability::kProcess);
-    StoreMany(tier.get(), 200, 12, Durability::kNone);
-  }
-  std::vector<fs::path> logs = Files(".log");
-  ASSERT_EQ(logs.size(), 1u);
-  for (const auto& file : fs::directory_iterator(before + "/db")) {
-    if (file.path().extension() == ".log") {
-      fs::copy_file(logs[0], file.path(), fs::copy_options::overwrite_existing);
-    }
-  }
-  fs::remove_all(files_.tier());
-  fs::rename(before, files_.tier());
+  StoreMany(Open().get(), 0, 100, Durability::kPower);
+  LoseAllButTheLogOf([](RocksTier* tier) {
+    StoreMany(tier, 100, 30, Durability::kProcess);
+    StoreMany(tier, 200, 12, Durability::kNone);
+  });
   {
     const auto tier = Open();
     EXPECT_EQ(tier->stats().recovered_blocks, 100u);
@@ -143,6 +143,41 @@ TEST_F(RocksTierTest, LossOfDurableBlocksIsCountedOnce) {
     EXPECT_EQ(Readable(tier.get()), 100u);
   }
   EXPECT_EQ(Open()->stats().lost_blocks, 0u);
+}
+
+TEST_F(RocksTierTest, LossOfBlocksThatWerePromisedLaterIsCountedOnce) {
+  StoreMany(Open().get(), 0, 10, Durability::kPower);
+  LoseAllButTheLogOf([](RocksTier* tier) {
+    StoreMany(tier, 100, 8, Durability::kNone);
+    for (int i = 0; i < 2; ++i) EXPECT_TRUE(tier->Promise("key-100", 101).ok());
+    EXPECT_TRUE(tier->Promise("key-101", 999).ok());
+    // What is stored again, to make it durable, is not written again.
+    StoreMany(tier, 102, 2, Durability::kPower);
+    StoreMany(tier, 104, 1, Durability::kNone);
+    EXPECT_TRUE(tier->Find("key-102")->promised);
+    EXPECT_FALSE(tier->Find("key-104")->promised);
+  });
+  EXPECT_EQ(Open()->stats().lost_blocks, 3u);
+  EXPECT_EQ(Open()->stats().lost_blocks, 0u);
+}
+
+TEST_F(RocksTierTest, PromiseOutlivesRestartsAndRewrites) {
+  {
+    const auto tier = Open();
+    StoreMany(tier.get(), 0, 2, Durability::kNone);
+    ASSERT_TRUE(tier->Promise("key-0", 1).ok());
+  }
+  constexpr size_t kStores = 100;
+  {
+    const auto tier = Open();
+    EXPECT_TRUE(tier->Find("key-0")->promised);
+    EXPECT_FALSE(tier->Find("key-1")->promised);
+    for (size_t i = 0; i < kStores; ++i) StoreMany(tier.get(), 10 + i, 1);
+  }
+  EXPECT_LT(Files(".sst").size(), kStores / 2);
+  const auto tier = Open();
+  EXPECT_TRUE(tier->Find("key-0")->promised);
+  EXPECT_FALSE(tier->Find("key-1")->promised);
 }
 
 TEST_F(RocksTierTest, ManySmallStoresDoNotLeaveManyFiles) {

@@ -18,11 +18,11 @@ constexpr int kThreads = 4;
 constexpr int kSteps = 4000;
 
 // A block's size tells its generation, so that a torn entry shows.
-DiskRecord Record(std::string_view key, uint64_t generation) {
-  return {.key = key,
-          .generation = generation,
-          .size_bytes = 3 * generation,
-          .checksum = 5 * generation};
+ListingEntry Record(std::string_view key, uint64_t generation) {
+  return {.record = {.key = key,
+                     .generation = generation,
+                     .size_bytes = 3 * generation,
+                     .checksum = 5 * generation}};
 }
 
 void Step(TierCatalog* catalog, std::mt19937_64& random, std::atomic<uint64_t>* next) {

@@ -10,17 +10,30 @@
 namespace kvasir {
 namespace {
 
-DiskRecord Record(std::string_view key, uint64_t generation, uint64_t size_bytes) {
-  return {.key = key,
-          .generation = generation,
-          .size_bytes = size_bytes,
-          .checksum = size_bytes * 7,
-          .attributes = "attr"};
+ListingEntry Record(std::string_view key, uint64_t generation, uint64_t size_bytes) {
+  return {.record = {.key = key,
+                     .generation = generation,
+                     .size_bytes = size_bytes,
+                     .checksum = size_bytes * 7,
+                     .attributes = "attr"}};
 }
 
 uint64_t GenerationOf(const TierCatalog& catalog, std::string_view key) {
   const std::optional<TierBlock> found = catalog.Find(key);
   return found ? found->generation : 0;
+}
+
+TEST(TierCatalog, BlockIsPromisedOnceThatIsNotedUntilAnotherTakesItsPlace) {
+  TierCatalog catalog;
+  ASSERT_TRUE(catalog.Place(Record("a", 3, 100), 1).live);
+  EXPECT_FALSE(catalog.Find("a")->promised);
+  catalog.Promise("a", 2);
+  EXPECT_FALSE(catalog.Find("a")->promised);
+  catalog.Promise("a", 3);
+  EXPECT_TRUE(catalog.Find("a")->promised);
+  EXPECT_TRUE(catalog.Locate("a", 3).promised);
+  ASSERT_TRUE(catalog.Place(Record("a", 4, 100), 2).live);
+  EXPECT_FALSE(catalog.Find("a")->promised);
 }
 
 TEST(TierCatalog, FindTellsWhatWasPlaced) {

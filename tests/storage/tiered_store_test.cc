@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "tests/support/flaky_tier.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/manual_executor.h"
+#include "tests/support/tier_decorator.h"
 
 namespace kvasir {
 namespace {
@@ -34,14 +36,15 @@ class TieredStoreTest : public ::testing::Test {
  protected:
   TieredStoreTest() { Boot({}); }
 
-  void Boot(const TieredStore::Options& options) {
+  void Boot(const TieredStore::Options& options) { BootOver(&disk_, options); }
+  void BootOver(Tier* tier, const TieredStore::Options& options) {
     store_.reset();
     writes_.DropAll();
     loads_.DropAll();
     arena_ = std::make_unique<Arena>(region_.get());
     store_ =
         std::make_unique<TieredStore>(arena_.get(), options, &clock_, &writes_, &loads_);
-    store_->Attach(&disk_);
+    store_->Attach(tier);
   }
   void Crash(uint64_t seed = 0) {
     // The tasks that the old store had queued end with it.
@@ -449,6 +452,40 @@ TEST_F(TieredStoreTest, BlockThatADemotionStoredIsMadeDurableToo) {
   ASSERT_NE(*settlement, 0);
   writes_.RunAll();
   EXPECT_EQ(fake_.Find("k")->durability, Durability::kProcess);
+}
+
+// Counts losses, and knows of no promise but those that it is told of.
+class CountingTier final : public TierDecorator {
+ public:
+  using TierDecorator::TierDecorator;
+  std::optional<TierBlock> Find(std::string_view key) const override {
+    std::optional<TierBlock> found = TierDecorator::Find(key);
+    if (found) found->promised = promises_.contains({std::string(key), found->generation});
+    return found;
+  }
+  absl::Status Promise(std::string_view key, uint64_t generation) override {
+    promises_.emplace(key, generation);
+    return absl::OkStatus();
+  }
+
+ private:
+  std::set<std::pair<std::string, uint64_t>> promises_;
+};
+
+TEST_F(TieredStoreTest, PromiseOfWhatTheDiskHasAlreadyIsNotedBeforeItIsMade) {
+  CountingTier counting(&disk_);
+  BootOver(&counting, {});
+  ASSERT_TRUE(Put("k", 1, {.durability = Durability::kPower}).ok());
+  writes_.RunAll();
+  EXPECT_FALSE(counting.Find("k")->promised);
+  const absl::StatusOr<uint64_t> noted = store_->MakeDurable("k", Durability::kPower);
+  ASSERT_TRUE(noted.ok()) << noted.status();
+  EXPECT_TRUE(absl::IsUnknown(Result(*noted)));
+  writes_.RunAll();
+  EXPECT_TRUE(Result(*noted).ok());
+  EXPECT_TRUE(counting.Find("k")->promised);
+  EXPECT_EQ(*store_->MakeDurable("k", Durability::kPower), 0);
+  store_.reset();
 }
 
 TEST_F(TieredStoreTest, WhatTheDiskDoesNotTakeIsLoggedNowAndThenWithoutKeys) {

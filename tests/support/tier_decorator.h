@@ -24,6 +24,9 @@ class TierDecorator : public Tier {
   absl::Status Store(std::span<const Record> batch, Durability durability) override {
     return below_->Store(batch, durability);
   }
+  absl::Status Promise(std::string_view key, uint64_t generation) override {
+    return below_->Promise(key, generation);
+  }
   void Load(std::span<Read> batch) override { below_->Load(batch); }
   absl::Status Delete(std::span<const Tombstone> batch) override {
     return below_->Delete(batch);
