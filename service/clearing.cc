@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "base/count_text.h"
 #include "base/limits.h"
 
 namespace kvasir {
@@ -10,13 +11,14 @@ void Clearing::Run() {
   while (SettlePage()) {
     if (failed_count_ > 0) {
       return End(absl::UnavailableError(
-          fmt::format("clear: the disk did not take {} removals; {} keys are gone",
-                      failed_count_, removed_count_)));
+          fmt::format("clear: removed {}, but the disk did not take {}",
+                      CountText(removed_count_, "key"),
+                      CountText(failed_count_, "removal"))));
     }
     if (last_page_) return End(absl::OkStatus());
     if (options_.cancelled()) {
       return End(absl::CancelledError(
-          fmt::format("clear: cancelled after {} keys", removed_count_)));
+          fmt::format("clear: cancelled after {}", CountText(removed_count_, "key"))));
     }
     RemovePage();
   }

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/count_text.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/malloc_tuning.h"
@@ -142,8 +143,9 @@ void Drain(Node* node, StopSignals* signals, ReadyFile* ready) {
         clock->Now() - shown >= kProgressInterval) {
       shown = clock->Now();
       const TieredStore::Stats stats = node->view().store->stats();
-      Log(LogLevel::kInfo, fmt::format("draining: {} blocks of {} in memory are on disk",
-                                       stats.tier.blocks, stats.memory.blocks));
+      Log(LogLevel::kInfo,
+          fmt::format("draining: {} on disk, {} in memory",
+                      CountText(stats.tier.blocks, "block"), stats.memory.blocks));
     }
     if (!signals->Take(kDrainPollInterval)) continue;
     Log(LogLevel::kWarning, "a second signal: stopping at once");

@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/count_text.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "storage/disk_format.h"
@@ -318,7 +319,7 @@ absl::Status RocksTierDb::Ingest(const std::vector<std::string>& paths) {
   // be dropped by range any more.
   how.fail_if_not_bottommost_level = true;
   return Written(db_->IngestExternalFile(segments_, paths, how),
-                 fmt::format("ingest {} segments", paths.size()));
+                 fmt::format("ingest {}", CountText(paths.size(), "segment")));
 }
 
 absl::Status RocksTierDb::DropSegments(std::span<const uint64_t> numbers) {
@@ -338,7 +339,7 @@ absl::Status RocksTierDb::DropSegments(std::span<const uint64_t> numbers) {
   }
   return Written(rocksdb::DeleteFilesInRanges(db_.get(), segments_, ranges.data(),
                                               ranges.size(), /*include_end=*/false),
-                 fmt::format("drop {} segments", numbers.size()));
+                 fmt::format("drop {}", CountText(numbers.size(), "segment")));
 }
 
 absl::Status RocksTierDb::Read(std::string_view data_key,

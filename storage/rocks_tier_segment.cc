@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/count_text.h"
 #include "base/limits.h"
 
 namespace kvasir {
@@ -154,7 +155,8 @@ absl::StatusOr<std::vector<WrittenSegment>> WriteSegments(
     if (statuses[i].ok()) continue;
     RemoveSegmentFiles(written);
     return FromRocks(statuses[i],
-                     fmt::format("write segment of {} records", parts[i].size()));
+                     fmt::format("write segment of {}",
+                                 CountText(parts[i].size(), "record")));
   }
   return written;
 }

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/count_text.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/rules.h"
@@ -188,9 +189,9 @@ void TierWriter::Warn(const absl::Status& status,
     failed = std::exchange(unlogged_, {});
   }
   Log(LogLevel::kWarning,
-      fmt::format("disk: it did not take {} blocks with {}, the largest {}, since the "
-                  "last such line: {}: {}",
-                  failed.blocks, FormatSize(failed.bytes),
+      fmt::format("disk: it did not take {} with {}, the largest {}, since the last such "
+                  "line: {}: {}",
+                  CountText(failed.blocks, "block"), FormatSize(failed.bytes),
                   FormatSize(failed.largest_bytes),
                   ToStd(absl::StatusCodeToString(status.code())),
                   ToStd(status.message())));

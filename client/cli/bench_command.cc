@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/bytes.h"
+#include "base/count_text.h"
 #include "base/limits.h"
 #include "base/random.h"
 #include "client/cli/arguments.h"
@@ -112,13 +113,15 @@ absl::StatusOr<ExitCode> BenchCommand::Bench() {
       });
   for (const LoadPhase* phase : {&report->put, &report->get}) {
     if (phase->failures > 0) {
-      invocation_->Note(fmt::format("{} blocks failed; the first: {}", phase->failures,
+      invocation_->Note(fmt::format("{} failed; the first: {}",
+                                    CountText(phase->failures, "block"),
                                     phase->first_failure));
     }
   }
   if (report->get.mismatches > 0) {
     invocation_->Note(
-        fmt::format("{} blocks came back with wrong bytes", report->get.mismatches));
+        fmt::format("{} came back with wrong bytes",
+                    CountText(report->get.mismatches, "block")));
     return ExitCode::kError;
   }
   const uint64_t failures = report->put.failures + report->get.failures;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/count_text.h"
 #include "base/limits.h"
 #include "client/cli/arguments.h"
 #include "client/cli/outcomes.h"
@@ -203,7 +204,9 @@ absl::StatusOr<ExitCode> KeyCommands::Clear() {
   const auto response = (*admin)->Clear(request);
   if (!response.ok()) return response.status();
   invocation_->Print(
-      [&] { return fmt::format("removed {} keys\n", response->removed_count()); },
+      [&] {
+        return fmt::format("removed {}\n", CountText(response->removed_count(), "key"));
+      },
       [&]() -> Json {
         return {{"removed", response->removed_count()}};
       });

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/count_text.h"
 #include "client/cli/arguments.h"
 #include "client/cli/latency.h"
 #include "client/cli/output.h"
@@ -93,7 +94,7 @@ uint64_t Stat(const v1::GetStatsResponse& stats, const std::string& name) {
 
 std::string MemoryText(const v1::GetNodeInfoResponse& info,
                        const v1::GetStatsResponse& stats) {
-  return fmt::format("{} blocks with {} of {}, {}", Stat(stats, "blocks"),
+  return fmt::format("{} with {} of {}, {}", CountText(Stat(stats, "blocks"), "block"),
                      FormatSize(Stat(stats, "block_bytes")),
                      FormatSize(info.memory_bytes()), info.page_kind());
 }
@@ -101,7 +102,8 @@ std::string MemoryText(const v1::GetNodeInfoResponse& info,
 std::string DiskText(const v1::GetNodeInfoResponse& info,
                      const v1::GetStatsResponse& stats) {
   if (info.data_dir().empty()) return "none";
-  return fmt::format("{} blocks with {} of {}, {}, in {}", Stat(stats, "tier_blocks"),
+  return fmt::format("{} with {} of {}, {}, in {}",
+                     CountText(Stat(stats, "tier_blocks"), "block"),
                      FormatSize(Stat(stats, "tier_block_bytes")),
                      FormatSize(Stat(stats, "tier_capacity_bytes")), info.write_policy(),
                      info.data_dir());

@@ -502,7 +502,7 @@ TEST_F(TieredStoreTest, WhatTheDiskDoesNotTakeIsLoggedNowAndThenWithoutKeys) {
   fail_one("secret1");
   fail_one("secret2");
   const std::string first = ::testing::internal::GetCapturedStderr();
-  EXPECT_THAT(first, HasSubstr("1 blocks with 16 KiB"));
+  EXPECT_THAT(first, HasSubstr("1 block with 16 KiB"));
   EXPECT_THAT(first, HasSubstr("RESOURCE_EXHAUSTED: no space"));
   EXPECT_THAT(first, Not(HasSubstr("secret")));
   EXPECT_EQ(std::ranges::count(first, '\n'), 1);
