@@ -17,6 +17,7 @@ extern bool kSettled;
 extern bool kHidden;
 extern bool kRechecked;
 extern bool kCurrent;
+extern bool kAsDurable;
 #else
 // Memory that somebody may still write is reused only after the fence (reaper).
 inline constexpr bool kFence = true;
@@ -36,6 +37,8 @@ inline constexpr bool kHidden = true;
 inline constexpr bool kRechecked = true;
 // A block is stored in the tier only while it is its key's block (tier writer).
 inline constexpr bool kCurrent = true;
+// A durable put hears of a block that is there only once that is as durable (tiered store).
+inline constexpr bool kAsDurable = true;
 #endif
 
 }  // namespace kvasir::rules

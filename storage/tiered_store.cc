@@ -7,6 +7,7 @@
 #include "base/checksum.h"
 #include "base/limits.h"
 #include "base/random.h"
+#include "base/rules.h"
 #include "fmt/core.h"
 
 namespace kvasir {
@@ -186,6 +187,7 @@ absl::StatusOr<uint64_t> TieredStore::MakeDurable(std::string_view key,
   }
   const bool stored =
       below.has_value() && (!block.ok() || below->generation == block->generation());
+  if (!rules::kAsDurable) return 0;
   if (stored && below->durability >= durability) {
     return below->promised ? 0 : PromiseBelow(key, below->generation);
   }

@@ -10,7 +10,8 @@ void History::OnAcknowledged(size_t grant, Durability durability) {
   });
   if (it == blocks_.end()) return;
   blocks_.erase(blocks_.begin(), it);
-  if (blocks_.size() == 1 && !blocks_.front().dropped) durability_ = durability;
+  if (blocks_.size() > 1 || blocks_.front().dropped) return;
+  durability_ = std::max(durability_, durability);
 }
 
 void History::OnDropped(uint64_t version) {

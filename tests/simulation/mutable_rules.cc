@@ -13,5 +13,6 @@ bool kSettled = true;
 bool kHidden = true;
 bool kRechecked = true;
 bool kCurrent = true;
+bool kAsDurable = true;
 
 }  // namespace kvasir::rules

@@ -115,5 +115,10 @@ TEST(Mutation, WithoutALookAtTheIndexWhatWasRemovedIsStored) {
   EXPECT_TRUE(FindViolation("which is not there", /*damage=*/true).has_value());
 }
 
+TEST(Mutation, WithoutALookAtItsDurabilityABlockIsPromisedThatACrashTakes) {
+  const Without without{&rules::kAsDurable};
+  EXPECT_TRUE(FindViolation("at a restart", /*damage=*/true).has_value());
+}
+
 }  // namespace
 }  // namespace kvasir::sim

@@ -178,19 +178,22 @@ void Oracle::OnWriteGrants(SessionId session, LaneId lane,
                            const v1::GrantWritesResponse& response) {
   for (int i = 0; i < response.grants_size(); ++i) {
     const v1::WriteGrant& granted = response.grants(i);
+    const std::string& key = request.writes(i).key();
+    const Durability durability = DurabilityOf(request.durability());
+    if (granted.outcome() == v1::KEY_OUTCOME_EXISTS) OnTold(TellOf(key, durability));
     if (granted.outcome() == v1::KEY_OUTCOME_PENDING &&
         FindLease(granted.lease()) == nullptr) {
-      told_of_others_.insert(granted.lease());
+      told_of_others_[granted.lease()] = TellOf(key, durability);
     }
     if (granted.outcome() != v1::KEY_OUTCOME_OK || granted.lease() == 0) continue;
     const size_t index = grants_.size();
-    grants_.push_back({.key = request.writes(i).key(),
+    grants_.push_back({.key = key,
                        .session = session,
                        .lane = lane,
                        .extent = {RegionId{granted.region()}, granted.offset_bytes(),
                                   request.writes(i).size_bytes()},
                        .replace = request.replace(),
-                       .durability = DurabilityOf(request.durability())});
+                       .durability = durability});
     by_token_[granted.token()] = index;
     by_lease_[granted.lease()] = index;
     ++seen_.grants;
@@ -245,7 +248,6 @@ void Oracle::OnCommits(const v1::CommitRequest& request,
                        const v1::CommitResponse& response) {
   for (int i = 0; i < response.outcomes_size(); ++i) {
     const uint64_t lease = request.items(i).lease();
-    Grant* const grant = FindLease(lease);
     switch (response.outcomes(i)) {
       case v1::KEY_OUTCOME_OK:
         OnCommitted(lease, /*acknowledged=*/true);
@@ -254,8 +256,7 @@ void Oracle::OnCommits(const v1::CommitRequest& request,
         OnPending(lease);
         break;
       case v1::KEY_OUTCOME_EXISTS:
-        if (grant != nullptr && grant->state == State::kOpen)
-          grant->state = State::kFreed;
+        OnExists(lease);
         break;
       default:
         break;
@@ -269,10 +270,40 @@ void Oracle::OnPending(uint64_t lease) {
   if (grant != nullptr && grant->state == State::kOpen &&
       facts_->OffsetOf(grant->key) != grant->extent.offset_bytes) {
     grant->state = State::kFreed;
-    told_of_others_.insert(lease);
+    told_of_others_[lease] = TellOf(grant->key, grant->durability);
   }
   if (told_of_others_.contains(lease)) return;
   OnCommitted(lease, /*acknowledged=*/false);
+}
+
+void Oracle::OnExists(uint64_t lease) {
+  if (const auto told = told_of_others_.find(lease); told != told_of_others_.end()) {
+    return OnTold(told->second);
+  }
+  Grant* const grant = FindLease(lease);
+  if (grant == nullptr) return;
+  if (grant->state == State::kOpen) grant->state = State::kFreed;
+  OnTold(TellOf(grant->key, grant->durability));
+}
+
+Oracle::Told Oracle::TellOf(const std::string& key, Durability durability) {
+  if (!world_.disk || durability == Durability::kNone) return {};
+  // Where it is only on disk, and a put that replaced it may have been refused since,
+  // either of them may be it.
+  const std::optional<size_t> offset = facts_->OffsetOf(key);
+  const std::optional<size_t> block = offset ? FindBlock(key, *offset) : std::nullopt;
+  if (offset.has_value() && (!block.has_value() || !IsFound(*block))) return {};
+  const auto current = current_.find(key);
+  if (current == current_.end()) return {};
+  if (!offset.has_value() && grants_[current->second].replaced.has_value()) return {};
+  return {.grant = current->second, .durability = durability};
+}
+
+void Oracle::OnTold(const Told& told) {
+  if (!told.grant.has_value()) return;
+  const Grant& grant = grants_[*told.grant];
+  ++seen_.told_durable;
+  histories_[grant.key].OnAcknowledged(*told.grant, told.durability);
 }
 
 void Oracle::OnCommitted(uint64_t lease, bool acknowledged) {

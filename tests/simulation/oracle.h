@@ -104,6 +104,7 @@ class Oracle {
     uint64_t copies = 0;        // from the disk, that were read or pinned
     uint64_t settled_late = 0;  // puts that were published first and acknowledged later
     uint64_t taken_back = 0;    // durable puts that were found to be
+    uint64_t told_durable = 0;  // puts, of a block that was there
     uint64_t recovered = 0, durable_recovered = 0, rolled_back = 0;
   };
   const Seen& seen() const { return seen_; }
@@ -136,6 +137,11 @@ class Oracle {
     size_t grant = 0;
     Instant until;
   };
+  // A block that a durable put was told of instead of its own.
+  struct Told {
+    std::optional<size_t> grant;  // nothing if it cannot be said which it is
+    Durability durability = Durability::kNone;
+  };
   // Session, owner, key.
   using PinName = std::tuple<std::string, std::string, std::string>;
   struct Visibility {
@@ -156,6 +162,11 @@ class Oracle {
                      const v1::GrantWritesResponse& response);
   void OnCommits(const v1::CommitRequest& request, const v1::CommitResponse& response);
   void OnPending(uint64_t lease);
+  void OnExists(uint64_t lease);
+  // The key's block, for a put with that durability.
+  Told TellOf(const std::string& key, Durability durability);
+  // That put was told that the block is there, and as durable.
+  void OnTold(const Told& told);
   void OnCommitted(uint64_t lease, bool acknowledged);
   void Acknowledge(size_t grant);
   void OnRemovals(const v1::RemoveRequest& request, const v1::RemoveResponse& response);
@@ -185,7 +196,7 @@ class Oracle {
   std::set<uint64_t> unreleased_;  // of those
   std::map<PinName, Pin> pins_;
   std::set<uint64_t> first_writer_lost_;  // leases on keys that have a block already
-  std::set<uint64_t> told_of_others_;  // leases whose puts wait for another's block
+  std::unordered_map<uint64_t, Told> told_of_others_;  // leases whose puts wait for it
   // The grant whose block each key names. Two grants may hold one version: a put that
   // was tried again after its session was lost.
   std::unordered_map<std::string, size_t> current_;

@@ -312,6 +312,7 @@ void Report::Add(const Report& other) {
   oracle.taken_back += other.oracle.taken_back;
   oracle.recovered += other.oracle.recovered;
   oracle.durable_recovered += other.oracle.durable_recovered;
+  oracle.told_durable += other.oracle.told_durable;
   oracle.rolled_back += other.oracle.rolled_back;
   core.expired_reads += other.core.expired_reads;
   core.expired_writes += other.core.expired_writes;

@@ -77,6 +77,7 @@ void ExpectEveryTroubleOfTheDisk(const Report& sum) {
   EXPECT_GT(sum.oracle.recovered, kSeeds / 2);
   EXPECT_GT(sum.oracle.durable_recovered, kSeeds / 2);
   EXPECT_GT(sum.oracle.rolled_back, 0u);
+  EXPECT_GT(sum.oracle.told_durable, 0u);
   EXPECT_GT(sum.disk.failures, 0u);
   EXPECT_GT(sum.disk.cut_off, 0u);
   EXPECT_GT(sum.network.put_off, 0u);
