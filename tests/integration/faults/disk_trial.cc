@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "tests/integration/cli_process.h"
 #include "tests/integration/faults/faults.h"
 #include "tests/integration/faults/whole_blocks.h"
 #include "tests/integration/raw_session.h"
@@ -143,6 +144,11 @@ std::string DiskTrial::Await(TierState state, milliseconds patience) {
   }
   return fmt::format("no {} within {} ms, but {}", TierStateName(state), patience.count(),
                      HttpGet(server_->http_listen(), "/readyz").body);
+}
+
+std::string DiskTrial::Info() const {
+  const CliProcess::Result run = CliProcess::Run(server_->listen(), {"info"});
+  return run.out + run.err;
 }
 
 double DiskTrial::Metric(const std::string& name) {

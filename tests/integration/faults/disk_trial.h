@@ -57,6 +57,8 @@ class DiskTrial {
   // Asks, and nothing else, until the disk tier is in that state. Returns what /readyz
   // says then, or that it has not come within `patience`.
   std::string Await(TierState state, std::chrono::milliseconds patience);
+  // What `kvasir info` prints.
+  std::string Info() const;
   double Metric(const std::string& name);
   std::string log() const { return server_->log(); }
 

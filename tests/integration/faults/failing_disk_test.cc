@@ -80,6 +80,7 @@ TEST_F(FailingDiskTest, WriteErrorsEndDurablePutsAndNothingElse) {
   }
   EXPECT_THAT(trial_.Await(TierState::kDbReadOnly, kShownWithin),
               HasSubstr("DB_READ_ONLY: stores fail"));
+  EXPECT_THAT(trial_.Info(), HasSubstr("DB_READ_ONLY: stores fail"));
   EXPECT_TRUE(trial_.Put(Durability::kNone).ok());
   EXPECT_EQ(trial_.Look(), "");
   End(Fault::kWriteError);
@@ -158,6 +159,7 @@ TEST_F(FailingDiskTest, ReadErrorsAreMissesAndMemoryGoesOn) {
   for (size_t i = 0; i < kReads; ++i) EXPECT_FALSE(trial_.IsAHit(i, kDeadline));
   EXPECT_THAT(trial_.Await(TierState::kMemoryOnly, kShownWithin),
               HasSubstr("MEMORY_ONLY: loads fail"));
+  EXPECT_THAT(trial_.Info(), HasSubstr("MEMORY_ONLY: loads fail"));
   EXPECT_TRUE(trial_.Put(Durability::kNone).ok());
   const absl::Status refused = trial_.Put(Durability::kProcess);
   EXPECT_TRUE(absl::IsResourceExhausted(refused) || absl::IsUnavailable(refused))
@@ -173,6 +175,7 @@ TEST_F(FailingDiskTest, ADiskThatDoesNotAnswerHoldsUpWhatNeedsItAlone) {
   const absl::Status late = trial_.Put(Durability::kPower, kDeadline);
   EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
   EXPECT_THAT(trial_.Await(TierState::kDbSlow, kShownWithin), HasSubstr("DB_SLOW: a call"));
+  EXPECT_THAT(trial_.Info(), HasSubstr("DB_SLOW: a call"));
   for (size_t i = 0; i < kMoreThanMemoryHolds; ++i) {
     const absl::Status put = trial_.Put(Durability::kNone, kDeadline);
     ASSERT_TRUE(put.ok()) << put;

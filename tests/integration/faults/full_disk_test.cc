@@ -48,6 +48,7 @@ class FullDiskTest : public ::testing::Test {
     EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
     EXPECT_THAT(trial_->Await(TierState::kDbReadOnly, kShownWithin),
                 HasSubstr("DB_READ_ONLY: stores fail"));
+    EXPECT_THAT(trial_->Info(), HasSubstr("DB_READ_ONLY: stores fail"));
   }
 
   const std::string directory_ = ::testing::TempDir() + "kvasir_full_disk";
