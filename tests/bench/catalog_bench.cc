@@ -18,28 +18,19 @@
 #include "base/limits.h"
 #include "storage/disk_format.h"
 #include "storage/tier_catalog.h"
+#include "tests/bench/engine_key.h"
 #include "tests/bench/measure.h"
 
 namespace kvasir::bench {
 namespace {
 
-constexpr size_t kKeyBytes = 80;
-constexpr size_t kPrefixes = 1000;
 constexpr uint64_t kKeysPerSegment = 1000;
-
-std::string KeyOf(uint64_t i) {
-  const uint64_t high = i * 0x9e3779b97f4a7c15, low = (i + 1) * 0xbf58476d1ce4e5b9;
-  std::string key =
-      fmt::format("llama-3-8b@{:04}@bfloat16@{:016x}{:016x}", i % kPrefixes, high, low);
-  key.resize(kKeyBytes, '.');
-  return key;
-}
 
 // Lookups a second; a half of them are misses.
 double LookUp(const TierCatalog& catalog, uint64_t keys_in, size_t lookups) {
   std::mt19937_64 random(1);
   std::vector<std::string> keys;
-  for (size_t i = 0; i < lookups; ++i) keys.push_back(KeyOf(random() % (2 * keys_in)));
+  for (size_t i = 0; i < lookups; ++i) keys.push_back(EngineKey(random() % (2 * keys_in)));
   size_t hits = 0;
   const double seconds = Seconds([&] {
     for (const std::string& key : keys) hits += catalog.Find(key).has_value();
@@ -63,7 +54,7 @@ int Main(int argc, char** argv) {
   TierCatalog catalog;
   const double fill_seconds = Seconds([&] {
     for (uint64_t i = 0; i < keys; ++i) {
-      const std::string key = KeyOf(i);
+      const std::string key = EngineKey(i);
       const DiskRecord record{.key = key, .generation = i + 1, .size_bytes = 64 * kKiB};
       KV_CHECK(catalog.Place({.record = record}, 1 + i / kKeysPerSegment).live);
     }
@@ -71,14 +62,14 @@ int Main(int argc, char** argv) {
   const auto grown = static_cast<double>(ResidentBytes(0) - before);
   const auto count = static_cast<double>(keys);
   fmt::print("{} keys of {} B: {:.0f} MiB resident, filled at {:.0f} keys/s\n", keys,
-             kKeyBytes, grown / kMiB, count / fill_seconds);
+             kEngineKeyBytes, grown / kMiB, count / fill_seconds);
   fmt::print("  estimate that stats() tells: {:.1f} B a key, the keys included\n",
              static_cast<double>(catalog.memory_bytes()) / count);
   fmt::print("  lookups, one thread: {:.2f} M/s\n",
              LookUp(catalog, keys, 500'000) / 1e6);
   fmt::print("  list a page: {:.2f} ms from the start, {:.2f} ms within a prefix\n",
              1e3 * ListPage(catalog, ""), 1e3 * ListPage(catalog, "llama-3-8b@0500"));
-  PrintAtMost("catalog_bytes_per_key", grown / count - kKeyBytes, 150);
+  PrintAtMost("catalog_bytes_per_key", grown / count - kEngineKeyBytes, 150);
   return 0;
 }
 

@@ -22,29 +22,18 @@
 #include "storage/index.h"
 #include "storage/key_listing.h"
 #include "storage/victim_queue.h"
+#include "tests/bench/engine_key.h"
 #include "tests/bench/measure.h"
 
 namespace kvasir::bench {
 namespace {
-
-constexpr size_t kKeyBytes = 80;
-constexpr size_t kPrefixes = 1000;
-
-// The like of an engine's key: a model's name, a worker, a chunk's hash.
-std::string KeyOf(uint64_t i) {
-  const uint64_t high = i * 0x9e3779b97f4a7c15, low = (i + 1) * 0xbf58476d1ce4e5b9;
-  std::string key =
-      fmt::format("llama-3-8b@{:04}@bfloat16@{:016x}{:016x}", i % kPrefixes, high, low);
-  key.resize(kKeyBytes, '.');
-  return key;
-}
 
 class Filled {
  public:
   explicit Filled(uint64_t keys)
       : keys_(keys), victims_(EvictionPolicyKind::kS3Fifo, keys * 64 * kKiB) {
     for (uint64_t i = 0; i < keys; ++i) {
-      Block* const block = Block::New(KeyOf(i), "", 64 * kKiB, i + 1);
+      Block* const block = Block::New(EngineKey(i), "", 64 * kKiB, i + 1);
       KV_CHECK(index_.Bind(block).ok());
       KV_CHECK(index_.Publish(block, &generations_).status.ok());
       victims_.Add(block);
@@ -62,7 +51,7 @@ class Filled {
   double LookUp(size_t lookups) {
     std::mt19937_64 random(1);
     std::vector<std::string> keys;
-    for (size_t i = 0; i < lookups; ++i) keys.push_back(KeyOf(random() % (2 * keys_)));
+    for (size_t i = 0; i < lookups; ++i) keys.push_back(EngineKey(random() % (2 * keys_)));
     size_t hits = 0;
     const double seconds = Seconds([&] {
       for (const std::string& key : keys) {
@@ -108,14 +97,14 @@ int Main(int argc, char** argv) {
   const auto grown = static_cast<double>(ResidentBytes(0) - before);
   const auto count = static_cast<double>(keys);
   fmt::print("{} keys of {} B: {:.0f} MiB resident, filled at {:.0f} keys/s\n", keys,
-             kKeyBytes, grown / kMiB, count / fill_seconds);
+             kEngineKeyBytes, grown / kMiB, count / fill_seconds);
   fmt::print("  estimate that stats() tells: {:.1f} B a key\n",
              static_cast<double>(filled->estimated_bytes()) / count);
   fmt::print("  lookups, one thread: {:.2f} M/s\n", filled->LookUp(500'000) / 1e6);
   fmt::print(
       "  list a page of 1000: {:.2f} ms from the start, {:.2f} ms within a prefix\n",
       1e3 * filled->ListPage("", 1000), 1e3 * filled->ListPage("llama-3-8b@0500", 1000));
-  PrintAtMost("index_bytes_per_key", grown / count - kKeyBytes, 150);
+  PrintAtMost("index_bytes_per_key", grown / count - kEngineKeyBytes, 150);
   return 0;
 }
 
