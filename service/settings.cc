@@ -169,10 +169,12 @@ absl::Status SetNodeName(std::string_view text, const Machine&, Config* config) 
   return absl::OkStatus();
 }
 
-constexpr std::array<std::pair<std::string_view, LogLevel>, 4> kLogLevels = {{
+// Of one level's names the first is what it is called.
+constexpr std::array<std::pair<std::string_view, LogLevel>, 5> kLogLevels = {{
     {"debug", LogLevel::kDebug},
     {"info", LogLevel::kInfo},
     {"warning", LogLevel::kWarning},
+    {"warn", LogLevel::kWarning},
     {"error", LogLevel::kError},
 }};
 

@@ -115,6 +115,12 @@ TEST_F(ConfigTest, EverySettingWorksInTheFile) {
   EXPECT_EQ(config.log_level, LogLevel::kDebug);
 }
 
+TEST_F(ConfigTest, LevelWarningHasAShortName) {
+  for (const char* const name : {"warn", "warning"}) {
+    EXPECT_EQ(LoadedConfig({"--log_level", name}).log_level, LogLevel::kWarning) << name;
+  }
+}
+
 TEST_F(ConfigTest, UnknownFlagIsRefusedWithTheNearestName) {
   EXPECT_EQ(MessageOf(Load({"--lisen", "127.0.0.1:1"})),
             "--lisen is no flag; did you mean --listen?");
