@@ -56,7 +56,8 @@ void NodeTier::Open(Opener opener, SetAside set_aside, TieredStore* store,
 void NodeTier::Step(Instant now) {
   {
     absl::MutexLock lock(&mu_);
-    if (!again_) return;
+    // A try that has failed says so before it ends.
+    if (!again_ || trying_) return;
     if (!due_.has_value()) due_ = now + kTierProbeInterval;
     if (now < *due_) return;
     due_.reset();
