@@ -1,6 +1,8 @@
 #include "base/executor.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -14,10 +16,17 @@ void NameThread(const std::string& name) {
   pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
 }
 
+// The calling thread alone, as Linux has it and POSIX has not. Refused it is not: only a
+// lower value would be.
+void StandBack(int nice) {
+  if (nice != 0) (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), nice);
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(const Options& options) : options_(options) {
   KV_CHECK(options.threads > 0);
+  KV_CHECK(options.nice >= 0 && options.nice <= 19);
   for (size_t i = 0; i < options.threads; ++i) threads_.emplace_back([this] { Work(); });
 }
 
@@ -38,6 +47,7 @@ bool ThreadPool::Submit(absl::AnyInvocable<void() &&> task) {
 
 void ThreadPool::Work() {
   NameThread(options_.name);
+  StandBack(options_.nice);
   const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return stopping_ || !queue_.empty();
   };

@@ -33,6 +33,9 @@ class ThreadPool final : public Executor {
     std::string name;  // thread name: at most 15 bytes are kept
     size_t threads = 1;
     size_t queue_tasks_max = 1024;
+    // How far its threads stand back where processors are short, as nice(1) has it: 0 not
+    // at all, 19 as far as can be.
+    int nice = 0;
   };
   explicit ThreadPool(const Options& options);
   ~ThreadPool() override;

@@ -178,8 +178,9 @@ absl::Status Node::StartServers() {
 void Node::OpenTier(const TierOpener& open_tier) {
   if (tier_ == nullptr) return OnRecovered(absl::OkStatus());
   tier_->Open(
-      [this, open_tier](Executor* readers, const NodeTier::Progress& progress) {
-        return open_tier(config_, readers, progress);
+      [this, open_tier](const NodeTier::Executors& executors,
+                        const NodeTier::Progress& progress) {
+        return open_tier(config_, executors, progress);
       },
       [this] { return RocksTier::SetAside(config_.data_dir); }, &store_,
       [this](const absl::Status& status) { OnRecovered(status); });

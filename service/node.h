@@ -46,7 +46,8 @@ class Node {
  public:
   // Opens the tier that is below memory; see NodeTier::Opener.
   using TierOpener = std::function<absl::StatusOr<std::unique_ptr<Tier>>(
-      const Config& config, Executor* readers, const NodeTier::Progress& progress)>;
+      const Config& config, const NodeTier::Executors& executors,
+      const NodeTier::Progress& progress)>;
 
   // `clock` is not owned and must outlive the node. `open_tier` is for a config with a
   // data_dir. Errors say which setting is to blame: Unavailable if an address cannot be

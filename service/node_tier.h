@@ -34,10 +34,15 @@ namespace kvasir {
 class NodeTier {
  public:
   using Progress = std::function<void(uint64_t keys, uint64_t keys_total)>;
+  // What the database may use: for its reads, and for what it writes.
+  struct Executors {
+    Executor* readers = nullptr;
+    Executor* writers = nullptr;
+  };
   // Opens the database; DataLoss if it cannot be read, ResourceExhausted if there is none
-  // yet and no room for one, other errors as RocksTier::Open. `readers` may run its reads.
+  // yet and no room for one, other errors as RocksTier::Open.
   using Opener = std::function<absl::StatusOr<std::unique_ptr<Tier>>(
-      Executor* readers, const Progress& progress)>;
+      const Executors& executors, const Progress& progress)>;
   // Moves a database that cannot be read out of the way; returns where it is.
   using SetAside = std::function<absl::StatusOr<std::string>()>;
   using Opened = absl::AnyInvocable<void(const absl::Status&) &&>;
@@ -98,6 +103,7 @@ class NodeTier {
   std::optional<Instant> due_ ABSL_GUARDED_BY(mu_);
   std::string fault_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<ThreadPool> read_threads_;
+  std::unique_ptr<ThreadPool> write_threads_;
   std::unique_ptr<ThreadPool> load_threads_;
   std::unique_ptr<ThreadPool> store_threads_;
 };

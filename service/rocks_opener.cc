@@ -39,19 +39,20 @@ uint64_t DefaultBudget(const std::filesystem::path& directory) {
 
 }  // namespace
 
-RocksTierOptions TierOptions(const Config& config, Executor* readers) {
+RocksTierOptions TierOptions(const Config& config, const NodeTier::Executors& executors) {
   return {.directory = config.data_dir,
           .capacity_bytes = config.disk_bytes != 0 ? config.disk_bytes
                                                    : DefaultBudget(config.data_dir),
-          .readers = readers,
+          .readers = executors.readers,
+          .writers = executors.writers,
           .readers_max = kReadersMax};
 }
 
-absl::StatusOr<std::unique_ptr<Tier>> OpenRocksTier(const Config& config,
-                                                    Executor* readers,
-                                                    const NodeTier::Progress& progress) {
+absl::StatusOr<std::unique_ptr<Tier>> OpenRocksTier(
+    const Config& config, const NodeTier::Executors& executors,
+    const NodeTier::Progress& progress) {
   absl::StatusOr<std::unique_ptr<RocksTier>> tier =
-      RocksTier::Open(TierOptions(config, readers), progress);
+      RocksTier::Open(TierOptions(config, executors), progress);
   if (!tier.ok()) return tier.status();
   return *std::move(tier);
 }

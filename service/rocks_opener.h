@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "base/executor.h"
 #include "service/config.h"
 #include "service/node_tier.h"
 #include "storage/rocks_tier.h"
@@ -12,14 +11,14 @@
 
 namespace kvasir {
 
-// How the tier of `config` is to be opened, with `readers` (not owned) for its reads.
-RocksTierOptions TierOptions(const Config& config, Executor* readers);
+// How the tier of `config` is to be opened. The executors are not owned.
+RocksTierOptions TierOptions(const Config& config, const NodeTier::Executors& executors);
 
 // Opens the tier of `config`, with the budget that it names or the default. Errors as
 // RocksTier::Open has them.
-absl::StatusOr<std::unique_ptr<Tier>> OpenRocksTier(const Config& config,
-                                                    Executor* readers,
-                                                    const NodeTier::Progress& progress);
+absl::StatusOr<std::unique_ptr<Tier>> OpenRocksTier(
+    const Config& config, const NodeTier::Executors& executors,
+    const NodeTier::Progress& progress);
 
 }  // namespace kvasir
 

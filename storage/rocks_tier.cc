@@ -87,7 +87,8 @@ absl::StatusOr<std::unique_ptr<RocksTier>> RocksTier::Open(
       RocksTierState::Sizes{.capacity_bytes = options.capacity_bytes,
                             .segment_bytes = SegmentBytes(options)},
       ParallelOptions{.executor = options.readers,
-                      .helpers_max = std::min(options.readers_max, kMaxTierReaders)});
+                      .helpers_max = std::min(options.readers_max, kMaxTierReaders)},
+      ParallelOptions{.executor = options.writers, .helpers_max = kMaxTierWriters - 1});
   const absl::Status recovered = RecoverRocksTier(state.get(), progress);
   if (!recovered.ok()) return recovered;
   std::unique_ptr<RocksTier> tier(
@@ -216,7 +217,7 @@ absl::Status RocksTier::Delete(std::span<const Tombstone> batch) {
 }
 
 void RocksTier::Load(std::span<Read> batch) {
-  ParallelFor(state_->parallel, batch.size(),
+  ParallelFor(state_->reading, batch.size(),
               [&](size_t i) { batch[i].status = LoadOne(batch[i]); });
 }
 

@@ -33,10 +33,11 @@ class TierDirectory;
 struct RocksTierOptions {
   std::string directory;  // ours alone; made if there is none
   uint64_t capacity_bytes = 0;
-  // Runs the reads of a Load, the segments of a Store, and recovery side by side; null:
-  // one after another. Must outlive the tier. It may be the executor that calls the tier.
+  // Run the reads of a Load and recovery, and the segments of a Store, side by side; null:
+  // one after another. They must outlive the tier, and may be what calls the tier.
   Executor* readers = nullptr;
-  size_t readers_max = 0;    // tasks on it at once, for one call; at most kMaxTierReaders
+  Executor* writers = nullptr;
+  size_t readers_max = 0;    // tasks at once, for one call; at most kMaxTierReaders
   bool direct_reads = true;  // past the page cache: memory above is the cache
   bool direct_writes = true;
   uint64_t segment_bytes = 0;   // 0: from the capacity

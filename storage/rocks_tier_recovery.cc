@@ -158,7 +158,7 @@ absl::Status Recovery::ReadSegments() {
   if (!entries.ok()) return entries.status();
   // Each segment has at least one chunk of its listing, twice.
   keys_total_ = *entries - std::min<uint64_t>(*entries, 2 * segments_.size());
-  ParallelFor(state_->parallel, segments_.size(),
+  ParallelFor(state_->reading, segments_.size(),
               [&](size_t i) { ReadSegment(segments_[i]); });
   absl::MutexLock lock(&mu_);
   return failed_;

@@ -51,11 +51,13 @@ struct RocksTierState {
     uint64_t segment_bytes = 0;
   };
   RocksTierState(std::unique_ptr<RocksTierDb> database, const Sizes& sizes,
-                 const ParallelOptions& helpers)
+                 const ParallelOptions& read_helpers,
+                 const ParallelOptions& write_helpers)
       : db(std::move(database)),
         capacity_bytes(sizes.capacity_bytes),
         segment_bytes(sizes.segment_bytes),
-        parallel(helpers),
+        reading(read_helpers),
+        writing(write_helpers),
         segments(sizes.segment_bytes) {}
 
   // The least that a segment has unless there is no more to write.
@@ -72,7 +74,8 @@ struct RocksTierState {
   const std::unique_ptr<RocksTierDb> db;
   const uint64_t capacity_bytes;
   const uint64_t segment_bytes;
-  const ParallelOptions parallel;
+  const ParallelOptions reading;  // the blocks of a Load, and recovery
+  const ParallelOptions writing;  // the segments of a Store
 
   TierCatalog catalog;
   TierSegments segments;

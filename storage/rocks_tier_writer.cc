@@ -195,8 +195,7 @@ absl::Status RocksTierWriter::Commit(std::vector<SegmentRecord> records, Cargo c
 }
 
 size_t RocksTierWriter::WriteHelpers() const {
-  if (state_->parallel.executor == nullptr) return 0;
-  return std::min(state_->parallel.helpers_max, kMaxTierWriters - 1);
+  return state_->writing.executor == nullptr ? 0 : state_->writing.helpers_max;
 }
 
 uint64_t RocksTierWriter::PartBytes(std::span<const SegmentRecord> records) const {
@@ -218,8 +217,7 @@ absl::Status RocksTierWriter::Ingest(std::vector<SegmentRecord>* records) {
       {.segment_bytes = part_bytes,
        .first_number = first,
        .generation_max = state_->generation_max.load(std::memory_order_relaxed),
-       .parallel = {.executor = state_->parallel.executor,
-                    .helpers_max = WriteHelpers()}},
+       .parallel = state_->writing},
       *records);
   if (!written.ok()) return written.status();
   std::vector<std::string> paths;

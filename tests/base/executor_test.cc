@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <functional>
@@ -79,6 +81,20 @@ TEST(ThreadPoolTest, ThreadsBearTheFirstFifteenBytesOfItsName) {
         [&name] { pthread_getname_np(pthread_self(), name.data(), name.size()); }));
   }
   EXPECT_EQ(std::string(name.c_str()), "a-name-longer-t");
+}
+
+TEST(ThreadPoolTest, ItsThreadsAloneStandBack) {
+  const auto nice_of_this_thread = [] {
+    return getpriority(PRIO_PROCESS, static_cast<id_t>(gettid()));
+  };
+  const int mine = nice_of_this_thread();
+  int theirs = 0;
+  {
+    ThreadPool pool({.name = "pool", .nice = 19});
+    ASSERT_TRUE(pool.Submit([&] { theirs = nice_of_this_thread(); }));
+  }
+  EXPECT_EQ(theirs, 19);
+  EXPECT_EQ(nice_of_this_thread(), mine);
 }
 
 TEST(TickerTest, StepsUntilDestroyedAndNeverAfter) {

@@ -117,11 +117,12 @@ class Blocks {
   std::vector<BlockInfo> infos_;
 };
 
-std::unique_ptr<RocksTier> OpenTier(const std::string& directory, Executor* readers,
+std::unique_ptr<RocksTier> OpenTier(const std::string& directory, Executor* threads,
                                     bool direct = true) {
   auto tier = RocksTier::Open({.directory = directory,
                                .capacity_bytes = 64 * kGiB,
-                               .readers = readers,
+                               .readers = threads,
+                               .writers = threads,
                                .readers_max = kReaders,
                                .direct_reads = direct},
                               {});

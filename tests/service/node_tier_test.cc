@@ -38,12 +38,13 @@ class NodeTierTest : public testing::Test {
   // What each try comes to, in turn; a tier once there are no more.
   void Open(std::vector<absl::Status> faults) {
     faults_.assign(faults.begin(), faults.end());
-    tier_.Open([this](Executor*, const NodeTier::Progress&) { return Try(); },
-               [this] { return SetAside(); }, &store_,
-               [this](const absl::Status& status) {
-                 MutexLock lock(&mu_);
-                 opened_.push_back(status);
-               });
+    tier_.Open(
+        [this](const NodeTier::Executors&, const NodeTier::Progress&) { return Try(); },
+        [this] { return SetAside(); }, &store_,
+        [this](const absl::Status& status) {
+          MutexLock lock(&mu_);
+          opened_.push_back(status);
+        });
   }
   absl::StatusOr<std::unique_ptr<Tier>> Try() {
     MutexLock lock(&mu_);
@@ -179,11 +180,15 @@ TEST_F(NodeTierTest, BlocksThatMemoryHasGoneOnWithoutNeverComeBack) {
 TEST_F(NodeTierTest, DiskThatTakesNoWritesIsSeenAtOnce) {
   auto disk = std::make_unique<FlakyTier>(&disk_);
   disk->FailDeletes(absl::ResourceExhaustedError("full"));
-  tier_.Open([&](Executor*, const NodeTier::Progress&) { return std::move(disk); }, {},
-             &store_, [this](const absl::Status& status) {
-               MutexLock lock(&mu_);
-               opened_.push_back(status);
-             });
+  tier_.Open(
+      [&](const NodeTier::Executors&, const NodeTier::Progress&) {
+        return std::move(disk);
+      },
+      {}, &store_,
+      [this](const absl::Status& status) {
+        MutexLock lock(&mu_);
+        opened_.push_back(status);
+      });
   Await([this] { return !opened().empty(); });
   EXPECT_EQ(store_.health()->state(), TierState::kDbReadOnly);
   EXPECT_EQ(store_.health()->reason(), "stores fail: full");

@@ -14,9 +14,9 @@ namespace {
 
 class RocksTierHost final : public TierHost {
  public:
-  RocksTierHost(RocksTierOptions options, bool readers) : options_(std::move(options)) {
+  RocksTierHost(RocksTierOptions options, bool parallel) : options_(std::move(options)) {
     options_.directory = files_.tier();
-    if (readers) options_.readers = &readers_;
+    if (parallel) options_.readers = options_.writers = &threads_;
     options_.readers_max = 4;
     Open();
   }
@@ -35,16 +35,16 @@ class RocksTierHost final : public TierHost {
   }
 
   const TierFiles files_;
-  ThreadPool readers_{{.name = "tier-readers", .threads = 4}};
+  ThreadPool threads_{{.name = "tier-threads", .threads = 4}};
   RocksTierOptions options_;
   std::unique_ptr<RocksTier> tier_;
 };
 
-TierContractParam Rocks(std::string name, RocksTierOptions options, bool readers) {
+TierContractParam Rocks(std::string name, RocksTierOptions options, bool parallel) {
   return {.name = std::move(name), .make = [=](uint64_t capacity_bytes) {
             RocksTierOptions sized = options;
             sized.capacity_bytes = capacity_bytes;
-            return std::make_unique<RocksTierHost>(sized, readers);
+            return std::make_unique<RocksTierHost>(sized, parallel);
           }};
 }
 

@@ -19,10 +19,10 @@ int Main(int argc, char** argv) {
   StopDeadlockDetection();
   Faults faults = Faults::FromEnvironment();
   const std::unique_ptr<rocksdb::Env> env = NewFaultyEnv(&faults);
-  const auto open = [&](const Config& config, Executor* readers,
+  const auto open = [&](const Config& config, const NodeTier::Executors& executors,
                         const NodeTier::Progress& progress)
       -> absl::StatusOr<std::unique_ptr<Tier>> {
-    RocksTierOptions options = TierOptions(config, readers);
+    RocksTierOptions options = TierOptions(config, executors);
     options.env = env.get();
     absl::StatusOr<std::unique_ptr<RocksTier>> tier = RocksTier::Open(options, progress);
     if (!tier.ok()) return tier.status();
