@@ -28,17 +28,17 @@ std::filesystem::path ServerBinary() {
   return self.parent_path().parent_path().parent_path() / "service" / "kvasird";
 }
 
-[[noreturn]] void RunServer(const std::string& memory, const std::string& directory) {
+[[noreturn]] void RunServer(std::vector<std::string> arguments,
+                            const std::string& directory) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const int log = open((directory + "/log").c_str(), O_CREAT | O_WRONLY, 0600);
   dup2(log, STDOUT_FILENO);
   dup2(log, STDERR_FILENO);
-  const std::string binary = ServerBinary();
-  const std::string ready = directory + "/ready.json";
-  execl(binary.c_str(), binary.c_str(), "--listen", "127.0.0.1:0", "--data_listen",
-        "127.0.0.1:0", "--http_listen", "127.0.0.1:0", "--memory", memory.c_str(),
-        "--ready_file", ready.c_str(), nullptr);
-  std::perror(binary.c_str());
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  execv(pointers[0], pointers.data());
+  std::perror(pointers[0]);
   _exit(127);
 }
 
@@ -57,12 +57,18 @@ std::string WaitForAddress(pid_t pid, const std::string& directory) {
 
 }  // namespace
 
-std::unique_ptr<BenchServer> BenchServer::Start(const std::string& memory) {
+std::unique_ptr<BenchServer> BenchServer::Start(const std::string& memory,
+                                                const std::vector<std::string>& flags) {
   char directory[] = "/tmp/kvasir-bench-XXXXXX";
   KV_CHECK(mkdtemp(directory) != nullptr);
+  std::vector<std::string> arguments = {
+      ServerBinary(), "--listen", "127.0.0.1:0", "--data_listen", "127.0.0.1:0",
+      "--http_listen", "127.0.0.1:0", "--memory", memory, "--ready_file",
+      std::string(directory) + "/ready.json"};
+  arguments.insert(arguments.end(), flags.begin(), flags.end());
   const pid_t pid = fork();
   KV_CHECK(pid >= 0);
-  if (pid == 0) RunServer(memory, directory);
+  if (pid == 0) RunServer(std::move(arguments), directory);
   std::string address = WaitForAddress(pid, directory);
   return std::unique_ptr<BenchServer>(new BenchServer(pid, directory, std::move(address)));
 }

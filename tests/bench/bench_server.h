@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/client.h"
 
@@ -14,8 +15,9 @@ namespace kvasir::bench {
 // process. Ends this process with a message if it does not start.
 class BenchServer {
  public:
-  // `memory` as in --memory.
-  static std::unique_ptr<BenchServer> Start(const std::string& memory);
+  // `memory` as in --memory; `flags` are more of them.
+  static std::unique_ptr<BenchServer> Start(const std::string& memory,
+                                            const std::vector<std::string>& flags = {});
   ~BenchServer();
 
   // A client of it; options.nodes is filled in.
