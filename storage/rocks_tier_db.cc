@@ -178,7 +178,11 @@ absl::StatusOr<std::unique_ptr<RocksTierDb>> RocksTierDb::Open(const Options& op
   if (absl::Status current = CheckCurrent(options.path); !current.ok()) return current;
   std::unique_ptr<RocksTierDb> db(new RocksTierDb(options));
   if (absl::Status opened = db->OpenDatabase(db->TryDisk()); !opened.ok()) return opened;
-  db->failed_.store(!db->read_only_.ok(), std::memory_order_relaxed);
+  if (!db->read_only_.ok()) {
+    db->failed_.store(true, std::memory_order_relaxed);
+    Log(LogLevel::kWarning, fmt::format("disk tier: open for reads alone: {}",
+                                        ToStd(db->read_only_.message())));
+  }
   return db;
 }
 
