@@ -26,6 +26,7 @@ inline constexpr size_t kMaxClientNameBytes = 256;
 inline constexpr size_t kMaxReleasesPerCall = 4096;
 inline constexpr size_t kMaxListPageSize = 1000;   // keys a List page
 inline constexpr size_t kMaxEndpointBytes = 1024;  // a transport's hello or offer
+inline constexpr size_t kMaxSocketPathBytes = 107;  // of a unix socket, see unix(7)
 
 // Leases. Durations only travel on the wire, never instants.
 inline constexpr std::chrono::milliseconds kDefaultLeaseTtl{5'000};

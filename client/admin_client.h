@@ -16,7 +16,7 @@
 namespace kvasir {
 
 struct AdminOptions {
-  std::string address;                       // HOST:PORT or [IPV6]:PORT
+  std::string address;                       // HOST:PORT, [IPV6]:PORT or unix:PATH
   std::chrono::milliseconds timeout{5'000};  // of each call
 };
 

@@ -6,10 +6,13 @@
 #include <cstdint>
 #include <set>
 
+#include "base/limits.h"
 #include "rdma/verbs_options.h"
 
 namespace kvasir {
 namespace {
+
+constexpr std::string_view kUnixPrefix = "unix:";
 
 absl::Status Bad(std::string message) {
   return absl::InvalidArgumentError("connect client: " + message);
@@ -47,14 +50,26 @@ absl::Status CheckNumbers(const ClientOptions& options) {
   return absl::OkStatus();
 }
 
+// A node on this host, whose tcp transport, if it has one, is here as well.
+absl::StatusOr<NodeAddress> ParseUnixNode(std::string_view name, std::string_view address) {
+  const std::string_view path = address.substr(kUnixPrefix.size());
+  if (!path.starts_with('/') || path.size() > kMaxSocketPathBytes) {
+    return Bad(fmt::format("node \"{}\" is no absolute path of at most {} bytes", address,
+                           kMaxSocketPathBytes));
+  }
+  return NodeAddress{std::string(name), std::string(address), "127.0.0.1"};
+}
+
 }  // namespace
 
 absl::StatusOr<NodeAddress> ParseNode(std::string_view text) {
+  if (text.starts_with(kUnixPrefix)) return ParseUnixNode(text, text);
   const size_t equals = text.find('=');
   const std::string_view address =
       equals == std::string_view::npos ? text : text.substr(equals + 1);
   const std::string_view name =
       equals == std::string_view::npos ? text : text.substr(0, equals);
+  if (address.starts_with(kUnixPrefix) && !name.empty()) return ParseUnixNode(name, address);
   const size_t colon = address.rfind(':');
   std::string_view host = address.substr(0, colon == std::string_view::npos ? 0 : colon);
   if (host.starts_with('[') && host.ends_with(']')) {
@@ -63,7 +78,8 @@ absl::StatusOr<NodeAddress> ParseNode(std::string_view text) {
     host = {};  // An IPv6 address without brackets: which colon is the port's?
   }
   if (name.empty() || host.empty() || !IsPort(address.substr(colon + 1))) {
-    return Bad(fmt::format("node \"{}\" is neither HOST:PORT nor NAME=HOST:PORT", text));
+    return Bad(
+        fmt::format("node \"{}\" is neither HOST:PORT nor unix:PATH, nor NAME= and one", text));
   }
   return NodeAddress{std::string(name), std::string(address), std::string(host)};
 }

@@ -14,11 +14,12 @@ namespace kvasir {
 // One entry of ClientOptions::nodes.
 struct NodeAddress {
   std::string name;     // keys are placed by it
-  std::string address;  // host:port
+  std::string address;  // host:port or unix:path
   std::string host;     // without brackets
 };
 
-// "host:port", which is its own name, or "name=host:port"; an IPv6 host in brackets.
+// "host:port" or "unix:path", which is its own name, or either after "name="; an IPv6 host in
+// brackets.
 // InvalidArgument otherwise.
 absl::StatusOr<NodeAddress> ParseNode(std::string_view text);
 

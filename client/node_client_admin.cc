@@ -19,6 +19,7 @@ namespace {
 constexpr int kMaxReplyBytes = 16 * static_cast<int>(kMiB);
 
 absl::Status CheckAddress(std::string_view address) {
+  if (address.starts_with("unix:/")) return absl::OkStatus();
   const size_t colon = address.rfind(':');
   int port = 0;
   if (colon != std::string_view::npos && colon > 0) {
@@ -29,7 +30,7 @@ absl::Status CheckAddress(std::string_view address) {
   }
   if (port >= 1 && port <= 65535) return absl::OkStatus();
   return absl::InvalidArgumentError(fmt::format(
-      "connect: \"{}\" is not HOST:PORT with a port from 1 to 65535", address));
+      "connect: \"{}\" is not HOST:PORT with a port from 1 to 65535, nor unix:PATH", address));
 }
 
 class GrpcAdminClient final : public AdminClient {

@@ -10,7 +10,7 @@
 namespace kvasir {
 
 // Does not wait for the node: the first call tells whether it answers. InvalidArgument
-// for an address that is not HOST:PORT.
+// for an address that is neither HOST:PORT nor unix:PATH.
 absl::StatusOr<std::unique_ptr<AdminClient>> ConnectAdmin(const AdminOptions& options);
 
 }  // namespace kvasir

@@ -11,7 +11,7 @@
 namespace kvasir {
 
 struct NodeChannelOptions {
-  std::string address;  // HOST:PORT
+  std::string address;  // HOST:PORT or unix:PATH
   // Lanes' control streams are dealt over this many connections.
   size_t connections = 1;
 };

@@ -19,7 +19,8 @@ namespace kvasir {
 enum class TransportChoice : uint8_t { kAuto, kRdma, kShm, kTcp };
 
 struct ClientOptions {
-  std::vector<std::string> nodes;                   // "host:port" or "name=host:port"
+  // "host:port" or "unix:path", or "name=" and one of them.
+  std::vector<std::string> nodes;
   std::string client_name;                          // for people; default "pid <pid>"
   TransportChoice transport = TransportChoice::kAuto;
   std::chrono::milliseconds timeout{1000};          // default deadline of a call

@@ -28,6 +28,7 @@ struct Config {
   ListenAddress listen{.host = "127.0.0.1", .port = 7450};
   ListenAddress data_listen{.host = "127.0.0.1", .port = 7451};
   ListenAddress http_listen{.host = "127.0.0.1", .port = 9450};
+  std::string control_socket;  // empty: none
   bool insecure = false;
   uint64_t memory_bytes = 0;
   int numa_node = -1;    // -1: no binding

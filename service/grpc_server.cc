@@ -1,5 +1,6 @@
 #include "service/grpc_server.h"
 
+#include <fmt/core.h>
 #include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -61,8 +62,19 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& opt
   int port = 0;
   builder.AddListeningPort(options.listen.ToString(), grpc::InsecureServerCredentials(),
                            &port);
+  if (!options.control_socket.empty()) {
+    builder.AddListeningPort(fmt::format("unix:{}", options.control_socket),
+                             grpc::InsecureServerCredentials());
+  }
   for (grpc::Service* const service : options.services) builder.RegisterService(service);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  // They are bound in turn, and the first that fails is the last.
+  if (server == nullptr && port != 0 && !options.control_socket.empty()) {
+    return absl::UnavailableError(
+        fmt::format("control_socket: cannot make {}: is its directory there and writable, "
+                    "and nothing but a socket in its place?",
+                    options.control_socket));
+  }
   if (server == nullptr || port == 0) return BindError("listen", options.listen);
 
   ListenAddress address = options.listen;

@@ -20,11 +20,12 @@ class GrpcServer {
  public:
   struct Options {
     ListenAddress listen;
+    std::string control_socket;  // path of a unix socket to listen on as well; empty: none
     std::vector<grpc::Service*> services;    // Not owned; must outlive the server.
     std::vector<std::string> service_names;  // for health, besides "" (the whole server)
   };
   // Begins to take calls; health says NOT_SERVING until SetServing. Unavailable, with
-  // the reason, if the address cannot be bound.
+  // the reason, if the address or the socket cannot be bound.
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const Options& options);
   ~GrpcServer();  // Cancels what is left and waits for its end.
 

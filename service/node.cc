@@ -157,6 +157,7 @@ absl::Status Node::StartServers() {
   admin_service_ = std::make_unique<AdminService>(admin_.get(), &requests_, clock_);
   auto grpc = GrpcServer::Start({
       .listen = config_.listen,
+      .control_socket = config_.control_socket,
       .services = {kv_service_.get(), admin_service_.get(), &cluster_service_},
       .service_names = {v1::KvService::service_full_name(),
                         v1::AdminService::service_full_name(),

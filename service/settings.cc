@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "base/bytes.h"
+#include "base/limits.h"
 #include "rdma/verbs_options.h"
 
 namespace kvasir {
@@ -42,6 +43,14 @@ absl::Status SetPath(std::string_view text, std::string* path) {
   if (text.find('\0') != std::string_view::npos) return Wrong(text, "a path");
   *path = text;
   return absl::OkStatus();
+}
+
+absl::Status SetControlSocket(std::string_view text, const Machine&, Config* config) {
+  if (!text.empty() && (text[0] != '/' || text.size() > kMaxSocketPathBytes)) {
+    return Wrong(text, fmt::format("an absolute path of at most {} bytes",
+                                   kMaxSocketPathBytes));
+  }
+  return SetPath(text, &config->control_socket);
 }
 
 absl::Status SetDisk(std::string_view text, const Machine&, Config* config) {
@@ -213,6 +222,12 @@ constexpr Setting kSettings[] = {
      .parse = [](std::string_view text, const Machine&,
                  Config* config) { return SetAddress(text, &config->listen); },
      .print = [](const Config& config) { return config.listen.ToString(); }},
+    {.name = "control_socket",
+     .value = "PATH",
+     .help = "A unix socket where the gRPC services listen as well, for clients of this "
+             "host; nobody else's. By default there is none.",
+     .parse = SetControlSocket,
+     .print = [](const Config& config) { return config.control_socket; }},
     {.name = "data_listen",
      .value = "HOST:PORT",
      .help = "Where the tcp transport listens for block data.",

@@ -25,7 +25,7 @@ void AddGlobalOptions(CLI::App* app, Invocation* invocation) {
   app->fallthrough();
   app->footer(kFooter);
   app->add_option("--server", invocation->server,
-                  "Node, as HOST:PORT [env: KVASIR_SERVER]")
+                  "Node, as HOST:PORT or unix:PATH [env: KVASIR_SERVER]")
       ->capture_default_str();
   app->add_option("--timeout", invocation->timeout_text, "Deadline of each call")
       ->capture_default_str();

@@ -26,9 +26,22 @@ TEST(ParseNode, AnAddressMayHaveAName) {
   EXPECT_EQ(node->host, "::1");
 }
 
+TEST(ParseNode, AUnixSocketIsAnAddressOnThisHost) {
+  const auto node = ParseNode("unix:/run/a=b.sock");
+  ASSERT_TRUE(node.ok()) << node.status();
+  EXPECT_EQ(node->name, "unix:/run/a=b.sock");
+  EXPECT_EQ(node->address, "unix:/run/a=b.sock");
+  EXPECT_EQ(node->host, "127.0.0.1");
+  const auto named = ParseNode("kv-0=unix:/run/kv.sock");
+  ASSERT_TRUE(named.ok()) << named.status();
+  EXPECT_EQ(named->name, "kv-0");
+  EXPECT_EQ(named->address, "unix:/run/kv.sock");
+}
+
 TEST(ParseNode, WhatIsNoAddressIsRefused) {
   for (const char* text : {"", ":", "host", "host:", ":7450", "=host:1", "host:0", "host:65536",
-                           "host:1x", "::1:7450", "[]:1", "host:-1"}) {
+                           "host:1x", "::1:7450", "[]:1", "host:-1", "unix:", "unix:here",
+                           "=unix:/s"}) {
     EXPECT_EQ(ParseNode(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
 }

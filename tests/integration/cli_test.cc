@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -68,6 +69,30 @@ std::string Bytes(size_t size) {
 std::string ReadFile(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+TEST_F(CliIntegration, AControlSocketServesLikeThePortAndGoesWithTheServer) {
+  char folder[] = "/tmp/kvasir-control.XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string socket = std::string(folder) + "/control";
+  StartServer({"--control_socket=" + socket});
+  for (const std::string transport : {"shm", "tcp"}) {
+    const std::string address = "unix:" + socket;
+    const auto put = CliProcess::Run(address, {"put", "k", "--transport", transport},
+                                     "bytes over " + transport);
+    EXPECT_EQ(put.exit_code, 0) << put.err;
+    const auto get = CliProcess::Run(address, {"get", "k", "--transport", transport});
+    EXPECT_EQ(get.out, "bytes over " + transport) << get.err;
+    EXPECT_EQ(CliProcess::Run(address, {"rm", "k"}).exit_code, 0);
+  }
+  server_->Signal(SIGTERM);
+  ASSERT_EQ(server_->WaitForExit().value_or(-1), 0);
+  EXPECT_FALSE(std::filesystem::exists(socket));
+  const auto lost = ServerProcess::Start({.flags = {"--control_socket=/nowhere/control"}});
+  EXPECT_NE(lost.status().ToString().find("control_socket: cannot make /nowhere/control"),
+            std::string::npos)
+      << lost.status();
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(CliIntegration, PingAndInfoTellWhoTheNodeIs) {

@@ -98,12 +98,14 @@ TEST_F(ConfigTest, EverySettingWorksInTheFile) {
       "listen: 127.0.0.1:1\ndata_listen: '[::1]:2'\nhttp_listen: localhost:3\n"
       "insecure: true\nmemory: 50%\nnuma_node: 1\ndata_dir: /d\neviction_policy: lru\n"
       "disk: 5GiB\nwrite_policy: write_through\n"
+      "control_socket: /c\n"
       "transport: tcp\ndata_loops: 2\nshm_dir: /s\nnode_name: n\nlease_ttl: 1500ms\n"
       "session_silence: 10s\nready_file: /r\nlog_level: debug\n");
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   const Config& config = loaded->config;
   EXPECT_EQ(config.data_listen.ToString(), "[::1]:2");
   EXPECT_TRUE(config.insecure);
+  EXPECT_EQ(config.control_socket, "/c");
   EXPECT_EQ(config.memory_bytes, 16 * kGiB);
   EXPECT_EQ(config.numa_node, 1);
   EXPECT_EQ(config.eviction_policy, EvictionPolicyKind::kLru);
@@ -200,6 +202,8 @@ TEST_F(ConfigTest, EveryKindOfWrongValueIsRefused) {
       {"--log_level", "loud", "debug, info, warning or error"},
       {"--insecure", "maybe", "maybe"},
       {"--shm_dir", "", "DIR missing"},
+      {"--control_socket", "here", "absolute path of at most 107 bytes"},
+      {"--control_socket", "/" + std::string(107, 's'), "absolute path of at most 107 bytes"},
   };
   for (const WrongValue& wrong : cases) {
     const absl::StatusOr<ConfigRequest> loaded = Load({wrong.flag + "=" + wrong.value});
@@ -269,7 +273,7 @@ TEST_F(ConfigTest, HelpAndVersionAreAnswersAndNotErrors) {
 TEST_F(ConfigTest, HelpNamesEverySettingWithinEightyColumns) {
   const std::string help = ConfigHelp(sources_.machine);
   for (const std::string_view name :
-       {"config", "listen", "data_listen", "http_listen", "insecure", "memory",
+       {"config", "listen", "control_socket", "data_listen", "http_listen", "insecure", "memory",
         "numa_node", "data_dir", "disk", "write_policy", "eviction_policy", "transport",
         "data_loops", "shm_dir",
         "node_name", "lease_ttl", "session_silence", "ready_file", "log_level"}) {
