@@ -41,6 +41,11 @@ inline constexpr std::chrono::milliseconds kLeaseGrace{50};
 inline constexpr size_t kMaxLeasesPerSession = 16'384;
 inline constexpr size_t kMaxPins = 1'000'000;
 
+// Lanes that one batch may use at a time, and bytes for each below which a part is not
+// worth the waking of a thread (client/stripes.h).
+inline constexpr size_t kStripesMax = 2;
+inline constexpr uint64_t kStripeBytesMin = 2 * kMiB;
+
 // Sessions and lanes.
 inline constexpr size_t kMaxSessions = 1'000;
 inline constexpr size_t kMaxLanesPerSession = 128;

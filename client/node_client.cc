@@ -11,7 +11,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/status_reason.h"
-#include "client/stripes.h"
 
 namespace kvasir {
 namespace {

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/limits.h"
 
 namespace kvasir {
 

@@ -8,13 +8,10 @@
 
 namespace kvasir {
 
-// Lanes that one batch may use at a time. Two keep two cores busy with hashing and two
-// queue pairs with moving; what more would give was not seen anywhere yet.
-inline constexpr size_t kStripesMax = 2;
-// A part of a batch with less than this is not worth the waking of a thread.
-inline constexpr uint64_t kStripeBytesMin = 2 * 1024 * 1024;
-
-// The part of a batch that goes over one lane: items [first, first + count).
+// The part of a batch that goes over one lane: items [first, first + count). Two lanes keep
+// two cores busy with hashing and two queue pairs with moving, so kStripesMax is 2: with
+// soft-RoCE on two emulated CPUs three and four were slower, puts and gets alike
+// (docs/transports.md). On more cores, and on NICs, more has not been measured.
 struct Stripe {
   size_t first = 0;
   size_t count = 0;

@@ -9,7 +9,6 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "client/cli/arguments.h"
-#include "client/stripes.h"
 #include "kvasir/v1/admin.pb.h"
 
 namespace kvasir {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/status_reason.h"
-#include "client/stripes.h"
 #include "tests/client/fake_node.h"
 
 namespace kvasir {

@@ -6,7 +6,6 @@
 #include "absl/status/status.h"
 #include "base/limits.h"
 #include "client/cli/replay_command.h"
-#include "client/stripes.h"
 #include "tests/client/cli/app_fixture.h"
 
 namespace kvasir {
