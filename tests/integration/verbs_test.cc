@@ -29,15 +29,22 @@ std::string Joined(const std::vector<std::string>& names) {
   return text;
 }
 
+// One server for all cases: a program takes seconds to start under emulation.
 class VerbsIntegration : public ::testing::Test {
  protected:
+  static void SetUpTestSuite() {
+    const VerbsEnds ends = VerbsEnds::Find();
+    if (ends.empty()) return;
+    auto server = ServerProcess::Start(
+        {.flags = {"--transport=rdma", "--rdma_device=" + Joined(ends.left)}});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+  static void TearDownTestSuite() { server_.reset(); }
   void SetUp() override {
     ends_ = VerbsEnds::Find();
     if (ends_.empty()) GTEST_SKIP() << "no RDMA device";
-    auto server = ServerProcess::Start(
-        {.flags = {"--transport=rdma", "--rdma_device=" + Joined(ends_.left)}});
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
+    ASSERT_NE(server_, nullptr);
   }
 
   CliProcess::Result Kvasir(std::vector<std::string> arguments) {
@@ -59,8 +66,8 @@ class VerbsIntegration : public ::testing::Test {
   }
   std::string Path(const std::string& name) const { return server_->directory() + "/" + name; }
 
+  static inline std::unique_ptr<ServerProcess> server_;
   VerbsEnds ends_;
-  std::unique_ptr<ServerProcess> server_;
 };
 
 std::string ReadFile(const std::string& path) {
