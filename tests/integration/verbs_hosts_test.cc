@@ -37,6 +37,9 @@ constexpr char kFaultyVerbs[] = "tests/integration/libfaulty_verbs.so";
 constexpr char kWriter[] = "tests/integration/grant_holder";
 constexpr char kDevice[] = "rxe0";
 constexpr std::chrono::seconds kPatience{60};
+// A NIC gives up after 1.7 s. That of Linux 6.12, having stood still, at times neither goes on
+// nor gives up, which shows nothing.
+constexpr std::chrono::seconds kNicPatience{10};
 // More than half of the 2 MiB of memory, so that the next owner gets some of the same bytes.
 constexpr uint64_t kBytes = 5 * kMiB / 4;
 
@@ -115,16 +118,28 @@ class VerbsHosts : public testing::Test {
     KV_CHECK(bystander_->Open().ok() && next_owner_->Open().ok());
     KV_CHECK(bystander_->Put("mine", mine_).ok());
     objects_ = KernelObjects();
+    Await([&] { return StartWriter(); });
+  }
+  void Stop() {
+    heartbeat_.reset();
+    bystander_.reset();
+    next_owner_.reset();
+    session_.reset();
+    server_.reset();
+  }
+  // Returns once it writes; false if it has ended, as its NIC gives up where it is starved.
+  bool StartWriter() {
     writer_ = std::make_unique<RemoteProgram>(
         share_, std::vector<std::string>{fs::absolute(kWriter), server_->listen(), "flood",
                                          kDevice, std::to_string(kBytes)});
     uint64_t before = 0;
     Await([&] {
       before = ReceivedPackets();
-      return Stats().at("lanes") == 3 && Stats().at("write_leases") == 1;
+      const std::map<std::string, double> stats = Stats();
+      return writer_->ended() || (stats.at("lanes") == 3 && stats.at("write_leases") == 1);
     });
-    Await([&] { return ReceivedPackets() > before + 100; });
-    KV_CHECK(!writer_->ended());
+    Await([&] { return writer_->ended() || ReceivedPackets() > before + 100; });
+    return !writer_->ended();
   }
   static void Await(const std::function<bool()>& done) {
     const Instant patience = Clock::Real()->Now() + kPatience;
@@ -139,6 +154,12 @@ class VerbsHosts : public testing::Test {
       EXPECT_TRUE(*got == mine_);
       return done();
     });
+  }
+  // What a NIC that is let go comes to, if it does.
+  static void AwaitNic(const std::function<bool()>& done) {
+    const Instant patience = Clock::Real()->Now() + kNicPatience;
+    while (!done() && Clock::Real()->Now() < patience) {
+    }
   }
   bool NextOwnerWrites() { return next_owner_->Put("new", new_).ok(); }
   // How many bytes of the next owner's block are not what it wrote.
@@ -173,20 +194,31 @@ TEST_F(VerbsHosts, OneThatGoesOnLeavesNoByteInReusedMemory) {
   AwaitUndisturbed([&] { return NextOwnerWrites(); });
   EXPECT_EQ(Stats().at("expired_sessions_total"), 1);
   ASSERT_TRUE(Peer("cont"));
-  AwaitUndisturbed([&] { return writer_->ended(); });  // its NIC has given up
+  AwaitNic([&] {
+    EXPECT_TRUE(bystander_->Get("mine").value_or("") == mine_);
+    return writer_->ended();
+  });
   EXPECT_EQ(LateBytes(), 0u);
   EXPECT_EQ(KernelObjects(), objects_);
 }
 
 // The control: the same with a server whose fences only say that they are done.
 TEST_F(VerbsHosts, OneThatGoesOnLeavesSomeWhereTheFenceIsNone) {
-  Start({"FAULTY_VERBS_DEAF=1"});
-  ASSERT_TRUE(Peer("stop"));
-  AwaitUndisturbed([&] { return NextOwnerWrites(); });
-  ASSERT_TRUE(Peer("cont"));
-  Await([&] { return LateBytes() > 0; });
-  server_->Signal(SIGKILL);
-  Await([&] { return writer_->ended(); });
+  constexpr int kTellingsMax = 4;
+  uint64_t late = 0;
+  for (int n = 0; n < kTellingsMax && late == 0; ++n) {
+    Start({"FAULTY_VERBS_DEAF=1"});
+    ASSERT_TRUE(Peer("stop"));
+    AwaitUndisturbed([&] { return NextOwnerWrites(); });
+    ASSERT_TRUE(Peer("cont"));
+    AwaitNic([&] {
+      late = LateBytes();
+      return late > 0 || writer_->ended();
+    });
+    Stop();
+    AwaitNic([&] { return writer_->ended(); });
+  }
+  EXPECT_GT(late, 0u);
 }
 
 // ---- A host that dies. The last story: it does not come back.
