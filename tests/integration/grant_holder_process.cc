@@ -40,6 +40,13 @@ bool GrantHolder::AwaitReady() {
   return said == "ready";
 }
 
+bool GrantHolder::ended() const {
+  siginfo_t info = {};
+  // Not reaped here: that is for Kill.
+  KV_CHECK(waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0);
+  return info.si_pid != 0;
+}
+
 void GrantHolder::Signal(int signal) { kill(pid_, signal); }
 
 void GrantHolder::Kill() {

@@ -20,6 +20,7 @@ class GrantHolder {
 
   // Waits until it says so. False if it has ended instead.
   bool AwaitReady();
+  bool ended() const;
   // Sends a signal, and does not wait for what comes of it.
   void Signal(int signal);
   // Kills it and waits for its end.

@@ -186,11 +186,8 @@ class AKilledClient : public VerbsFence {
     // What soft-RoCE has under way of a queue pair, 256 KiB, takes half a second. It may
     // not be much more: rxe gives a queue pair 0.8 s to go.
     KV_CHECK(Wire("shape rate 4mbit"));
-    GrantHolder writer({server_->listen(), "flood", ends_.right[0], std::to_string(kBytes)});
-    KV_CHECK(writer.AwaitReady());
-    const uint64_t before = ReceivedPackets(ends_.left[0]);
-    Await([&] { return ReceivedPackets(ends_.left[0]) > before + 8; });
-    writer.Signal(SIGKILL);
+    const std::unique_ptr<GrantHolder> writer = StartWriter();
+    writer->Signal(SIGKILL);
     const std::string value(kBytes, 'n');
     Await([&] { return lane.Put("new", value).ok(); });
     AwaitAllSent();
@@ -200,6 +197,22 @@ class AKilledClient : public VerbsFence {
   }
 
  private:
+  // Returns while it writes. A NIC that is starved on a busy machine gives up, and its writer
+  // ends before it is killed: then another one takes its place.
+  std::unique_ptr<GrantHolder> StartWriter() {
+    std::unique_ptr<GrantHolder> writer;
+    Await([&] {
+      writer = std::make_unique<GrantHolder>(std::vector<std::string>{
+          server_->listen(), "flood", ends_.right[0], std::to_string(kBytes)});
+      if (!writer->AwaitReady()) return false;
+      const uint64_t before = ReceivedPackets(ends_.left[0]);
+      Await([&] {
+        return writer->ended() || ReceivedPackets(ends_.left[0]) > before + 8;
+      });
+      return !writer->ended();
+    });
+    return writer;
+  }
   // A wire is a queue: what a new lane sends comes out behind all that is on it.
   void AwaitAllSent() {
     RawSession session(server_->listen());
