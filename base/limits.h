@@ -80,6 +80,9 @@ inline constexpr uint64_t kTierTombstoneLingerSegments = 256;
 // segment should have, so that they need not be merged.
 inline constexpr size_t kMaxTierWriters = 4;
 inline constexpr size_t kMaxTierReaders = 64;         // threads that one Load keeps busy
+// Each thread that reads or writes the disk does it through such a buffer, a huge page.
+inline constexpr size_t kTierBufferBytes = 2 * kMiB;
+inline constexpr size_t kTierBuffersKept = 32;  // that nobody uses
 inline constexpr size_t kMaxTierQueuedStores = 1024;  // callers that wait to write
 inline constexpr int kMaxTierLoadRetries = 8;     // while blocks move under a reader
 inline constexpr int kMaxTierSetAside = 4;  // unreadable databases that are kept

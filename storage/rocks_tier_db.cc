@@ -19,6 +19,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "storage/disk_format.h"
+#include "storage/rocks_tier_env.h"
 
 namespace kvasir {
 namespace {
@@ -46,9 +47,10 @@ int OpenFilesMax() {
   return static_cast<int>(std::clamp<rlim_t>(limit.rlim_cur / 2, 64, 1'000'000));
 }
 
-rocksdb::DBOptions DatabaseOptions(const RocksTierDb::Options& options) {
+rocksdb::DBOptions DatabaseOptions(const RocksTierDb::Options& options,
+                                   rocksdb::Env* env) {
   rocksdb::DBOptions db;
-  if (options.env != nullptr) db.env = options.env;
+  db.env = env;
   db.create_if_missing = true;
   db.create_missing_column_families = true;
   db.max_open_files = OpenFilesMax();
@@ -168,7 +170,8 @@ class RocksTierDb::Use {
 
 RocksTierDb::RocksTierDb(const Options& options)
     : options_(options),
-      segment_options_(DatabaseOptions(options), SegmentFamilyOptions()),
+      env_(NewHugePageEnv(options.env != nullptr ? options.env : rocksdb::Env::Default())),
+      segment_options_(DatabaseOptions(options, env_.get()), SegmentFamilyOptions()),
       env_options_(segment_options_) {
   env_options_.use_direct_writes = options.direct_writes;
   env_options_.use_mmap_writes = false;
@@ -210,7 +213,7 @@ rocksdb::Status RocksTierDb::OpenDatabaseAs(Access access) {
       {kMetaFamily, MetaFamilyOptions()}};
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
-  const rocksdb::DBOptions how = DatabaseOptions(options_);
+  const rocksdb::DBOptions how = DatabaseOptions(options_, env_.get());
   rocksdb::Status status =
       access == Access::kWrites
           ? rocksdb::DB::Open(how, options_.path, families, &handles, &db)
@@ -297,14 +300,12 @@ void RocksTierDb::Reopen() {
 }
 
 absl::Status RocksTierDb::TryDisk() const {
-  rocksdb::Env* const env =
-      options_.env != nullptr ? options_.env : rocksdb::Env::Default();
   const std::string name = options_.staging + "/probe";
   const std::string what = fmt::format("open tier: {}: try its disk", options_.path);
   const std::string bytes(kOpeningBytes, '\0');
-  const rocksdb::Status wrote = rocksdb::WriteStringToFile(env, bytes, name, /*sync=*/true);
+  const rocksdb::Status wrote = rocksdb::WriteStringToFile(env_.get(), bytes, name, /*sync=*/true);
   if (!wrote.ok()) return FromRocks(wrote, what);
-  return FromRocks(env->DeleteFile(name), what);
+  return FromRocks(env_->DeleteFile(name), what);
 }
 
 absl::Status RocksTierDb::Written(const rocksdb::Status& status, std::string_view what) {

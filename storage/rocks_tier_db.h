@@ -2,6 +2,7 @@
 #define KVASIR_STORAGE_ROCKS_TIER_DB_H_
 
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <rocksdb/slice.h>
 
@@ -137,6 +138,7 @@ class RocksTierDb {
   absl::Status Written(const rocksdb::Status& status, std::string_view what);
 
   const Options options_;
+  const std::unique_ptr<rocksdb::Env> env_;
   rocksdb::Options segment_options_;
   rocksdb::EnvOptions env_options_;
   // Relaxed: a hint; a write that misses it fails and sets it again.
