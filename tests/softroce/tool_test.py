@@ -29,7 +29,7 @@ class FakeGuest:
         self.out = open(folder / "stdout", "w+b")
         settings = types.SimpleNamespace(
             image=folder, run_folder=folder, out_folder=None, memory_mib=64, smp=1,
-            time_limit_s=500, qemu=str(qemu), mac="52:54:00:78:00:01")
+            awake=False, time_limit_s=500, qemu=str(qemu), mac="52:54:00:78:00:01")
         self.guest = guest.Guest(settings, self.out.fileno(), self.out.fileno(),
                                  self.said.append, self.clock)
 

@@ -46,6 +46,7 @@ def parse(arguments):
     parser.add_argument("--refresh", action="store_true")
     parser.add_argument("--memory", type=int, default=4096, metavar="MIB")
     parser.add_argument("--smp", type=int, default=2, choices=range(1, 17))
+    parser.add_argument("--awake", action="store_true")
     parser.add_argument("--time-limit", type=int, default=600, metavar="SECONDS")
     parser.add_argument("--out", type=pathlib.Path, metavar="DIR")
     parser.add_argument("--show", action="append", default=[], metavar="DIR")
@@ -158,7 +159,8 @@ def make_guest(options, number, folder, tell):
     fill_run_folder(options, kind, options.commands[number], folder)
     settings = argparse.Namespace(
         image=options.image, run_folder=folder, memory_mib=options.memory, smp=options.smp,
-        time_limit_s=options.time_limit, qemu=options.qemu, mac=f"52:54:00:78:00:0{number + 1}",
+        awake=options.awake, time_limit_s=options.time_limit, qemu=options.qemu,
+        mac=f"52:54:00:78:00:0{number + 1}",
         out_folder=options.out.resolve() if options.out else None)
     prefix = f"{kind}: " if options.two else ""
     return guest.Guest(settings, sys.stdout.fileno(), sys.stderr.fileno(),
