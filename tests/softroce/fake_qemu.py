@@ -4,6 +4,7 @@ The file "script" in the folder beside the image has a line for each boot, of wo
   hang        prints nothing, until it is killed
   line run    the console's first line; the command starts
   out TEXT    on the command's standard output, with Python's escapes
+  kernel      the kernel's arguments, on the command's standard output
   exit N      the command's exit status
   wait        until it is killed
   die         ends at once
@@ -77,6 +78,8 @@ def main():
             ports["control"].sendall(b"run\n")
         elif word == "out":
             ports["stdout"].sendall(next(words).encode().decode("unicode_escape").encode())
+        elif word == "kernel":
+            ports["stdout"].sendall(arguments[arguments.index("-append") + 1].encode())
         elif word == "exit":
             ports["control"].sendall(f"exit {next(words)}\n".encode())
         elif word in ("ask", "insist"):

@@ -70,6 +70,16 @@ class GuestTest(unittest.TestCase):
         self.assertEqual(status, 42)
         self.assertEqual(out, b"a\r\nexit 1\n")
 
+    def test_an_idle_guest_halts(self):
+        _, out = self.run_script("line run kernel exit 0")
+        self.assertIn(b"console=ttyS0", out.split())
+        self.assertNotIn(b"idle=poll", out.split())
+
+    def test_a_guest_may_be_kept_awake(self):
+        self.fake.guest.settings.awake = True
+        _, out = self.run_script("line run kernel exit 0")
+        self.assertIn(b"idle=poll", out.split())
+
     def test_a_boot_that_hangs_is_tried_again(self):
         status, out = self.run_script("hang", "line hang", "line run out b exit 0")
         self.assertEqual((status, out), (0, b"b"))
