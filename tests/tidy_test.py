@@ -71,7 +71,8 @@ def functions(lines):
                     r"#|public|private|constexpr|inline constexpr|const )", line):
                 start = number
         if start is not None:
-            if line.startswith("}"):
+            one_line = number == start and line.endswith("}")
+            if line.startswith("}") or one_line:
                 yield start, number - start + 1
                 start = None
             elif line.rstrip().endswith(";") and not line.startswith((" ", "}")):
