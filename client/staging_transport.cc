@@ -45,6 +45,11 @@ class StagingLane final : public Lane {
       : inner_(std::move(inner)), registered_(registered), gets_(gets), puts_(puts) {}
 
   bool usable() const override { return inner_->usable(); }
+  bool carries_messages() const override { return inner_->carries_messages(); }
+  absl::Status Send(std::string_view request) override { return inner_->Send(request); }
+  absl::StatusOr<std::optional<std::string_view>> Receive(Instant until) override {
+    return inner_->Receive(until);
+  }
 
   void Run(std::span<Transfer> batch, Instant deadline) override {
     staged_.clear();

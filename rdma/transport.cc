@@ -22,4 +22,12 @@ absl::StatusOr<TransportKind> ParseTransport(std::string_view text) {
       fmt::format("parse transport: \"{}\" is not one of rdma, shm, tcp", text));
 }
 
+absl::Status Lane::Send(std::string_view) {
+  return absl::InvalidArgumentError("send message: this lane carries none");
+}
+
+absl::StatusOr<std::optional<std::string_view>> Lane::Receive(Instant) {
+  return absl::InvalidArgumentError("receive message: this lane carries none");
+}
+
 }  // namespace kvasir

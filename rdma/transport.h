@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -53,6 +54,10 @@ struct Transfer {
   absl::Status status;
 };
 
+// A message is a request on a lane, or its answer, that travels where the lane's bytes do
+// instead of on its control stream. Neither is larger than this.
+inline constexpr size_t kLaneMessageBytesMax = 8 * 1024;
+
 // One lane of a session's data path: queue pairs, a socket, or a mapping. Runs one batch
 // at a time; not thread-safe.
 class Lane {
@@ -68,6 +73,16 @@ class Lane {
   // DeadlineExceeded or Unavailable the lane is unusable: see usable().
   virtual void Run(std::span<Transfer> batch, Instant deadline) = 0;
   virtual bool usable() const = 0;
+
+  // Whether messages can be sent on it, one at a time. Between Send and the answer the
+  // lane is good for Receive alone.
+  virtual bool carries_messages() const { return false; }
+  // Sends a request. InvalidArgument if it is larger than kLaneMessageBytesMax, or the
+  // lane carries none; Unavailable if the peer is gone, after which the lane is unusable.
+  virtual absl::Status Send(std::string_view request);
+  // Waits until `until` for the answer, which is valid until the next Send. Empty: it has
+  // not come, and can be waited for again. Unavailable as with Send.
+  virtual absl::StatusOr<std::optional<std::string_view>> Receive(Instant until);
 };
 
 // The client's half. Thread-safe.
@@ -120,6 +135,7 @@ struct TransportStats {
   uint64_t read_ops_total = 0;
   uint64_t written_ops_total = 0;
   uint64_t refused_frames_total = 0;
+  uint64_t messages_total = 0;
 };
 
 // The server's half. Thread-safe. Owns no thread: a transport with background work
@@ -166,6 +182,17 @@ class ServerTransport {
   // Sessions that have asked so often for what they may not have that they should end.
   // Each is told once.
   virtual std::vector<SessionId> TakeMisbehaved() { return {}; }
+
+  // Answers a message, once, from any thread. False if the lane is gone.
+  using Reply = absl::AnyInvocable<bool(std::string_view answer) &&>;
+  // Called with each message on the threads of Poll, several at a time: must not wait.
+  // `request` is valid until it returns.
+  using MessageHandler =
+      absl::AnyInvocable<void(SessionId session, LaneId lane, std::string_view request,
+                              Reply reply) const>;
+  // From now on lanes carry messages, if this transport does at all. Before the first
+  // Accept and Poll.
+  virtual void HandleMessages(MessageHandler handler) { (void)handler; }
 
   virtual size_t loops() const { return 0; }
   // Does the background work of one loop, waiting at most `wait_max` for some. Each

@@ -28,6 +28,13 @@ class VerbsMemory final : public MemoryRegion {
   VerbsLocalKeys keys_{};
 };
 
+void OpenMailbox(VerbsClientRail* rail) {
+  const absl::Status opened = rail->OpenMailbox();
+  if (opened.ok()) return;
+  Log(LogLevel::kWarning, fmt::format("rdma: a lane carries no messages: {}",
+                                      std::string(opened.message())));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<VerbsClient>> VerbsClient::Create(
@@ -93,6 +100,7 @@ absl::Status VerbsClient::ConnectRails(const VerbsOffer& offer,
     const VerbsRail& offered = offer.rails[end->number()];
     if (offered.left_out()) continue;
     absl::Status ready = end->Connect(offered);
+    if (ready.ok() && offer.takes_messages && end->number() == 0) OpenMailbox(end.get());
     if (ready.ok()) {
       connected.push_back(std::move(end));
       continue;

@@ -10,21 +10,22 @@
 
 #include "base/check.h"
 #include "base/fd.h"
-#include "base/random.h"
 #include "rdma/verbs_queue.h"
 
 namespace kvasir {
 namespace {
 
 constexpr int kReapBatch = 32;
-constexpr uint32_t kPsnMask = (1u << 24) - 1;
+
+// wr_id of what belongs to messages, beyond every sequence number.
+constexpr uint64_t kMessageBit = uint64_t{1} << 63;
+constexpr uint64_t kSentId = kMessageBit;
+constexpr uint64_t kAnswerId = kMessageBit | 1;
 
 // wr_id: which queue, and the credit's sequence number.
 uint64_t IdOf(Access access, uint64_t sequence) {
   return sequence << 1 | (access == Access::kWrite ? 1 : 0);
 }
-
-uint32_t RandomPsn() { return static_cast<uint32_t>(SecureRandom64()) & kPsnMask; }
 
 absl::Status StatusOf(ibv_wc_status status, const std::string& device) {
   const std::string text =
@@ -57,21 +58,23 @@ absl::Status VerbsClientRail::MakeQueues() {
   const VerbsDevice::Limits& limits = device_->limits();
   const uint32_t reads = std::min(limits.reads_out, kVerbsReadsMax);
   const uint32_t writes = std::min(limits.requests, kVerbsRequestsMax);
-  if (limits.completions < reads + writes) {
+  // Of a message: one of each that asks for it, and the answer's.
+  const uint32_t completions = reads + writes + 2;
+  if (limits.completions < completions) {
     return absl::FailedPreconditionError(
         fmt::format("rdma: {} has {} completions a queue, {} are needed", device_->name(),
-                    limits.completions, reads + writes));
+                    limits.completions, completions));
   }
   channel_.reset(ibv_create_comp_channel(device_->context()));
   if (channel_ == nullptr) return ErrnoStatus(errno, "rdma: make a completion channel");
   fcntl(channel_->fd, F_SETFL, fcntl(channel_->fd, F_GETFL) | O_NONBLOCK);
-  cq_.reset(ibv_create_cq(device_->context(), static_cast<int>(reads + writes), nullptr,
+  cq_.reset(ibv_create_cq(device_->context(), static_cast<int>(completions), nullptr,
                           channel_.get(), 0));
   if (cq_ == nullptr) return ErrnoStatus(errno, "rdma: make a completion queue");
   address_ = device_->address();
   address_.reads_max = reads;
-  address_.read_psn = RandomPsn();
-  address_.write_psn = RandomPsn();
+  address_.read_psn = RandomVerbsPsn();
+  address_.write_psn = RandomVerbsPsn();
   for (const auto& [access, depth] :
        {std::pair{Access::kRead, reads}, std::pair{Access::kWrite, writes}}) {
     if (absl::Status made = MakeQueue(access, depth); !made.ok()) return made;
@@ -88,8 +91,10 @@ size_t VerbsClientRail::slices_max() const {
 absl::Status VerbsClientRail::MakeQueue(Access access, uint32_t requests_max) {
   Queue& one = queue(access);
   absl::StatusOr<VerbsQp> made = MakeVerbsQueue(
-      *device_, {.cq = cq_.get(), .sends_max = requests_max,
-                .slices_max = static_cast<uint32_t>(slices_max())});
+      *device_,
+      {.cq = cq_.get(),
+       .sends_max = requests_max + (access == Access::kRead ? 2 * kVerbsSilentMessagesMax : 0),
+       .slices_max = static_cast<uint32_t>(slices_max())});
   if (!made.ok()) return made.status();
   one.qp = *std::move(made);
   one.credits = std::make_unique<VerbsCredits>(VerbsCredits::Limits{
@@ -184,6 +189,7 @@ std::optional<VerbsClientRail::Failure> VerbsClientRail::Reap(
 
 std::optional<VerbsClientRail::Failure> VerbsClientRail::Take(
     const ibv_wc& completion, absl::FunctionRef<void(size_t tag)> settled) {
+  if ((completion.wr_id & kMessageBit) != 0) return TakeMessage(completion);
   Queue& one = queue((completion.wr_id & 1) != 0 ? Access::kWrite : Access::kRead);
   const bool good = completion.status == IBV_WC_SUCCESS;
   // Of a failure, those before it are done and the last is the culprit.
@@ -196,6 +202,33 @@ std::optional<VerbsClientRail::Failure> VerbsClientRail::Take(
   if (good) return std::nullopt;
   return Failure{.status = StatusOf(completion.status, device_->name()),
                  .tag = last.value_or(SIZE_MAX)};
+}
+
+absl::Status VerbsClientRail::OpenMailbox() {
+  absl::StatusOr<std::unique_ptr<VerbsMailbox>> mailbox = VerbsMailbox::Make(*device_);
+  if (mailbox.ok()) mailbox_ = *std::move(mailbox);
+  return mailbox.status();
+}
+
+absl::Status VerbsClientRail::SendMessage(std::string_view message) {
+  KV_CHECK(has_mailbox() && !exchanging());
+  ibv_qp* const qp = queue(Access::kRead).qp.get();
+  if (absl::Status posted = mailbox_->PostReceive(qp, kAnswerId); !posted.ok()) {
+    return absl::UnavailableError(posted.message());
+  }
+  answer_due_ = true;
+  send_due_ = ++silent_messages_ == kVerbsSilentMessagesMax;
+  if (send_due_) silent_messages_ = 0;
+  return mailbox_->Send(qp, kSentId, message, send_due_);
+}
+
+std::optional<VerbsClientRail::Failure> VerbsClientRail::TakeMessage(
+    const ibv_wc& completion) {
+  const bool is_answer = completion.wr_id == kAnswerId;
+  (is_answer ? answer_due_ : send_due_) = false;
+  if (is_answer) answer_bytes_ = completion.byte_len;
+  if (completion.status == IBV_WC_SUCCESS) return std::nullopt;
+  return Failure{.status = StatusOf(completion.status, device_->name()), .tag = SIZE_MAX};
 }
 
 absl::Status VerbsClientRail::Arm() {

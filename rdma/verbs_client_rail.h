@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -18,12 +19,16 @@
 #include "rdma/verbs_credits.h"
 #include "rdma/verbs_device.h"
 #include "rdma/verbs_handles.h"
+#include "rdma/verbs_mailbox.h"
 #include "rdma/verbs_plan.h"
 
 namespace kvasir {
 
 inline constexpr uint32_t kVerbsReadsMax = 16;         // READs in flight on a queue pair
 inline constexpr uint32_t kVerbsRequestsMax = 128;     // WRITEs in flight on a queue pair
+// One message in so many asks for a completion, which gives the places of all before it in
+// the send queue back. The queue has twice as many.
+inline constexpr uint32_t kVerbsSilentMessagesMax = 8;
 inline constexpr uint64_t kVerbsFlightBytesMax = 4 * 1024 * 1024;  // on a queue pair
 // What a completion may take that ERR has promised; destroying the queue pair settles
 // the rest.
@@ -31,6 +36,7 @@ inline constexpr std::chrono::milliseconds kVerbsDrainPatience{2'000};
 
 // The client's end of one rail of a lane: a queue pair for READs, one for WRITEs, and the
 // completion queue of both, which has room for all that the two may have in flight.
+// Messages, where the server takes them, are sent on the one for READs.
 // Not thread-safe. Destroying it closes it.
 class VerbsClientRail {
  public:
@@ -81,6 +87,16 @@ class VerbsClientRail {
   // side's did, Unavailable if nobody answered.
   std::optional<Failure> Reap(absl::FunctionRef<void(size_t tag)> settled);
 
+  // From now on messages can be sent. As VerbsMailbox::Make; the rail is as good without.
+  absl::Status OpenMailbox();
+  bool has_mailbox() const { return mailbox_ != nullptr; }
+  // Sends one and takes the answer, which Reap sees. REQUIRES: a mailbox, no exchange under
+  // way, and at most kLaneMessageBytesMax. Unavailable if the NIC takes no requests.
+  absl::Status SendMessage(std::string_view message);
+  bool exchanging() const { return answer_due_ || send_due_; }
+  // The last answer, until the next message.
+  std::string_view answer() const { return mailbox_->received(answer_bytes_); }
+
   // From now on the next completion makes fd() readable. What completed before does not:
   // Reap once more before waiting.
   absl::Status Arm();
@@ -106,6 +122,7 @@ class VerbsClientRail {
   absl::Status MakeQueues();
   absl::Status MakeQueue(Access access, uint32_t requests_max);
   absl::Status PostQueue(Queue* queue);
+  std::optional<Failure> TakeMessage(const ibv_wc& completion);
   std::optional<Failure> Take(const ibv_wc& completion,
                               absl::FunctionRef<void(size_t tag)> settled);
   Queue& queue(Access access) { return queues_[static_cast<size_t>(access)]; }
@@ -116,8 +133,13 @@ class VerbsClientRail {
   VerbsChannel channel_;
   VerbsCq cq_;
   unsigned events_taken_ = 0;  // a completion queue wants them acknowledged
+  std::unique_ptr<VerbsMailbox> mailbox_;  // null: no messages. Outlives the queue pairs
   std::array<Queue, 2> queues_;  // by Access
   VerbsRail address_;
+  bool answer_due_ = false;
+  bool send_due_ = false;  // its completion, where it was asked for
+  size_t answer_bytes_ = 0;
+  uint32_t silent_messages_ = 0;  // since the last whose completion was asked for
 };
 
 }  // namespace kvasir

@@ -157,10 +157,44 @@ absl::Status VerbsLane::Move(Instant deadline) {
   return Exchange(deadline);
 }
 
+VerbsClientRail* VerbsLane::mail_rail() const {
+  for (const auto& rail : parts_.rails) {
+    if (rail->has_mailbox()) return rail.get();
+  }
+  return nullptr;
+}
+
+bool VerbsLane::carries_messages() const { return mail_rail() != nullptr; }
+
+absl::Status VerbsLane::Send(std::string_view request) {
+  if (!usable_) return absl::UnavailableError("send message: this lane is closed");
+  VerbsClientRail* const rail = mail_rail();
+  if (rail == nullptr || request.size() > kLaneMessageBytesMax) {
+    return absl::InvalidArgumentError(
+        fmt::format("send message: {} bytes on a lane that carries {}", request.size(),
+                    rail == nullptr ? 0 : kLaneMessageBytesMax));
+  }
+  absl::Status sent = rail->SendMessage(request);
+  if (!sent.ok()) Abandon(sent);
+  return sent;
+}
+
+absl::StatusOr<std::optional<std::string_view>> VerbsLane::Receive(Instant until) {
+  if (!usable_) return absl::UnavailableError("receive message: this lane is closed");
+  const absl::Status exchanged = Exchange(until);
+  if (absl::IsDeadlineExceeded(exchanged)) return std::nullopt;
+  if (!exchanged.ok()) {
+    Abandon(exchanged);
+    return absl::UnavailableError(exchanged.message());
+  }
+  return mail_rail()->answer();
+}
+
 bool VerbsLane::busy() const {
   return !plan_.Finished() ||
-         std::any_of(parts_.rails.begin(), parts_.rails.end(),
-                     [](const auto& rail) { return rail->requests_in_flight() > 0; });
+         std::any_of(parts_.rails.begin(), parts_.rails.end(), [](const auto& rail) {
+           return rail->requests_in_flight() > 0 || rail->exchanging();
+         });
 }
 
 absl::Status VerbsLane::Exchange(Instant deadline) {

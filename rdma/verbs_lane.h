@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -50,6 +52,9 @@ class VerbsLane final : public Lane {
 
   void Run(std::span<Transfer> batch, Instant deadline) override;
   bool usable() const override { return usable_; }
+  bool carries_messages() const override;
+  absl::Status Send(std::string_view request) override;
+  absl::StatusOr<std::optional<std::string_view>> Receive(Instant until) override;
 
  private:
   absl::Status AwaitProbes(Instant deadline);
@@ -59,7 +64,9 @@ class VerbsLane final : public Lane {
   // Sets statuses of what cannot be moved and plans the rest.
   void Plan(std::span<Transfer> batch);
   absl::Status Move(Instant deadline);
-  // Until nothing is left to post, to complete or to hash.
+  // The rail of messages; null: there is none.
+  VerbsClientRail* mail_rail() const;
+  // Until nothing is left to post, to complete or to hash, and no answer is due.
   absl::Status Exchange(Instant deadline);
   // Posts as much as the credits allow. Whether there was anything.
   absl::StatusOr<bool> PostSome();

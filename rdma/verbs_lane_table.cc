@@ -5,6 +5,22 @@
 #include <utility>
 
 namespace kvasir {
+namespace {
+
+// Waits for answers that are being posted, so without the table's lock.
+void CutMail(const std::vector<VerbsLaneTable::Queue>& queues) {
+  for (const VerbsLaneTable::Queue& queue : queues) {
+    if (queue.mail != nullptr) queue.mail->Cut();
+  }
+}
+
+}  // namespace
+
+VerbsLaneTable::~VerbsLaneTable() {
+  for (const auto& [id, session] : sessions_) {
+    for (const auto& [lane, queues] : session.lanes) CutMail(queues);
+  }
+}
 
 uint64_t VerbsLaneTable::NewTag() {
   absl::MutexLock lock(&mu_);
@@ -22,24 +38,32 @@ absl::Status VerbsLaneTable::Add(SessionId session, LaneId lane, std::vector<Que
     return absl::FailedPreconditionError(fmt::format("open rdma lane: {} is open already",
                                                      static_cast<uint64_t>(lane)));
   }
-  for (const Queue& queue : queues) tags_[queue.tag] = session;
+  for (const Queue& queue : queues) tags_[queue.tag] = {session, queue.mail};
   lanes[lane] = std::move(queues);
   ++lanes_;
   return absl::OkStatus();
 }
 
 void VerbsLaneTable::TakeLocked(std::vector<Queue>* lane, FenceScope scope,
-                                std::vector<VerbsQp>* taken) {
+                                std::vector<Queue>* taken) {
   for (Queue& queue : *lane) {
     const bool cut = scope == FenceScope::kAll || queue.access == Access::kWrite;
     if (!cut || queue.qp == nullptr) continue;
     tags_.erase(queue.tag);
-    taken->push_back(std::move(queue.qp));
+    taken->push_back(std::move(queue));
   }
 }
 
-std::vector<VerbsQp> VerbsLaneTable::Take(const FenceTarget& target) {
-  std::vector<VerbsQp> taken;
+std::vector<VerbsCutQueue> VerbsLaneTable::Take(const FenceTarget& target) {
+  std::vector<Queue> taken = TakeQueues(target);
+  CutMail(taken);
+  std::vector<VerbsCutQueue> cut;
+  for (Queue& queue : taken) cut.push_back({std::move(queue.mailbox), std::move(queue.qp)});
+  return cut;
+}
+
+std::vector<VerbsLaneTable::Queue> VerbsLaneTable::TakeQueues(const FenceTarget& target) {
+  std::vector<Queue> taken;
   absl::MutexLock lock(&mu_);
   const auto session = sessions_.find(target.session);
   if (session == sessions_.end()) return taken;
@@ -56,11 +80,22 @@ std::vector<VerbsQp> VerbsLaneTable::Take(const FenceTarget& target) {
   return taken;
 }
 
+std::shared_ptr<VerbsLaneMail> VerbsLaneTable::MailOf(uint64_t tag) {
+  absl::MutexLock lock(&mu_);
+  const auto found = tags_.find(tag);
+  return found == tags_.end() ? nullptr : found->second.mail;
+}
+
+void VerbsLaneTable::Lose(uint64_t tag) {
+  absl::MutexLock lock(&mu_);
+  tags_.erase(tag);
+}
+
 bool VerbsLaneTable::Trip(uint64_t tag) {
   absl::MutexLock lock(&mu_);
   const auto found = tags_.find(tag);
   if (found == tags_.end()) return false;
-  const SessionId session = found->second;
+  const SessionId session = found->second.session;
   tags_.erase(found);
   ++refusals_;
   if (++sessions_[session].refusals == kVerbsRefusalsMax) misbehaved_.push_back(session);

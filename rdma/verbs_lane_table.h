@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -13,6 +14,8 @@
 #include "rdma/token.h"
 #include "rdma/transport.h"
 #include "rdma/verbs_handles.h"
+#include "rdma/verbs_lane_mail.h"
+#include "rdma/verbs_mailbox.h"
 
 namespace kvasir {
 
@@ -29,10 +32,14 @@ class VerbsLaneTable {
   struct Queue {
     Access access = Access::kRead;  // what the client does on it
     uint64_t tag = 0;
+    std::shared_ptr<VerbsLaneMail> mail;  // null: the client may send nothing here
+    std::unique_ptr<VerbsMailbox> mailbox;  // of that
     VerbsQp qp;
   };
 
   explicit VerbsLaneTable(size_t lanes_max) : lanes_max_(lanes_max) {}
+  // Cuts off the mail of every lane that is left.
+  ~VerbsLaneTable();
 
   uint64_t NewTag() ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -40,11 +47,17 @@ class VerbsLaneTable {
   absl::Status Add(SessionId session, LaneId lane, std::vector<Queue> queues)
       ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Takes out what a fence of `target` is to destroy.
-  std::vector<VerbsQp> Take(const FenceTarget& target) ABSL_LOCKS_EXCLUDED(mu_);
+  // Takes out what a fence of `target` is to destroy, with its mail cut off.
+  std::vector<VerbsCutQueue> Take(const FenceTarget& target) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // The posted receive of `tag` came back: the NIC has refused a request there and
-  // stopped the queue pair. False if the tag is unknown: it was fenced.
+  // Null if the tag is unknown, or has none.
+  std::shared_ptr<VerbsLaneMail> MailOf(uint64_t tag) ABSL_LOCKS_EXCLUDED(mu_);
+  // The client does not take what was sent to it on `tag`: what comes back of it from now
+  // on is no refusal.
+  void Lose(uint64_t tag) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Something posted on `tag` was flushed: the NIC has refused a request there and stopped
+  // the queue pair. False if the tag is unknown: it was fenced.
   bool Trip(uint64_t tag) ABSL_LOCKS_EXCLUDED(mu_);
   // Sessions that have reached kVerbsRefusalsMax; each is told once.
   std::vector<SessionId> TakeMisbehaved() ABSL_LOCKS_EXCLUDED(mu_);
@@ -58,14 +71,19 @@ class VerbsLaneTable {
     Lanes lanes;
     size_t refusals = 0;
   };
-  void TakeLocked(std::vector<Queue>* lane, FenceScope scope, std::vector<VerbsQp>* taken)
+  std::vector<Queue> TakeQueues(const FenceTarget& target) ABSL_LOCKS_EXCLUDED(mu_);
+  void TakeLocked(std::vector<Queue>* lane, FenceScope scope, std::vector<Queue>* taken)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const size_t lanes_max_;
   mutable absl::Mutex mu_;
   // With or without lanes, until a fence of the whole session.
   absl::flat_hash_map<SessionId, Session> sessions_ ABSL_GUARDED_BY(mu_);
-  absl::flat_hash_map<uint64_t, SessionId> tags_ ABSL_GUARDED_BY(mu_);  // of live queues
+  struct Tag {
+    SessionId session;
+    std::shared_ptr<VerbsLaneMail> mail;
+  };
+  absl::flat_hash_map<uint64_t, Tag> tags_ ABSL_GUARDED_BY(mu_);  // of live queues
   std::vector<SessionId> misbehaved_ ABSL_GUARDED_BY(mu_);
   size_t lanes_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t next_tag_ ABSL_GUARDED_BY(mu_) = 1;

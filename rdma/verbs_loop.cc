@@ -25,22 +25,23 @@ void MakeNonblocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOC
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<VerbsLoop>> VerbsLoop::Make(
-    std::span<const std::unique_ptr<VerbsDevice>> rails, bool watches_devices) {
+    std::span<const std::unique_ptr<VerbsDevice>> rails, const Options& options) {
   std::unique_ptr<VerbsLoop> loop(new VerbsLoop());
-  if (absl::Status made = loop->Start(rails, watches_devices); !made.ok()) return made;
+  if (absl::Status made = loop->Start(rails, options); !made.ok()) return made;
   return loop;
 }
 
 absl::Status VerbsLoop::Start(std::span<const std::unique_ptr<VerbsDevice>> rails,
-                              bool watches_devices) {
-  watches_devices_ = watches_devices;
+                              const Options& options) {
+  watches_devices_ = options.watches_devices;
+  solicited_only_ = options.solicited_only;
   wake_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_.valid()) return ErrnoStatus(errno, "rdma: make an eventfd");
   uint32_t completions = kVerbsServerCompletions;
   for (const auto& device : rails) {
     completions = std::min(completions, device->limits().completions);
   }
-  queues_max_ = completions / 2;
+  completions_max_ = completions;
   for (const auto& device : rails) {
     Rail& rail = rails_.emplace_back();
     rail.device = device.get();
@@ -54,7 +55,7 @@ absl::Status VerbsLoop::Start(std::span<const std::unique_ptr<VerbsDevice>> rail
     }
     MakeNonblocking(rail.channel->fd);
     if (watches_devices_) MakeNonblocking(device->context()->async_fd);
-    const int error = ibv_req_notify_cq(rail.cq.get(), 0);
+    const int error = ibv_req_notify_cq(rail.cq.get(), solicited_only_ ? 1 : 0);
     if (error != 0) return ErrnoStatus(error, "rdma: arm a completion queue");
   }
   return absl::OkStatus();
@@ -81,12 +82,11 @@ void VerbsLoop::Submit(Task task) {
   eventfd_write(wake_.get(), 1);
 }
 
-void VerbsLoop::Poll(std::chrono::milliseconds wait_max,
-                     absl::FunctionRef<void(uint64_t tag)> tripped) {
+void VerbsLoop::Poll(std::chrono::milliseconds wait_max, Completed completed) {
   Wait(wait_max);
   for (Rail& rail : rails_) {
     TakeEvents(&rail);
-    Reap(&rail, tripped);
+    Reap(&rail, completed);
     if (watches_devices_) LogDeviceEvents(*rail.device);
   }
   std::vector<Task> tasks = std::exchange(stuck_, {});
@@ -126,15 +126,15 @@ void VerbsLoop::TakeEvents(Rail* rail) {
   if (taken == 0) return;
   ibv_ack_cq_events(rail->cq.get(), taken);
   // What completes from here on gives an event; what did before, Reap sees.
-  (void)ibv_req_notify_cq(rail->cq.get(), 0);
+  (void)ibv_req_notify_cq(rail->cq.get(), solicited_only_ ? 1 : 0);
 }
 
-void VerbsLoop::Reap(Rail* rail, absl::FunctionRef<void(uint64_t tag)> tripped) {
+void VerbsLoop::Reap(Rail* rail, Completed completed) {
   std::array<ibv_wc, kReapBatch> completions;
   int count = 0;
   do {
     count = ibv_poll_cq(rail->cq.get(), kReapBatch, completions.data());
-    for (int i = 0; i < count; ++i) tripped(completions[static_cast<size_t>(i)].wr_id);
+    for (int i = 0; i < count; ++i) completed(completions[static_cast<size_t>(i)]);
   } while (count == kReapBatch);
 }
 
@@ -153,16 +153,16 @@ void VerbsLoop::LogDeviceEvents(const VerbsDevice& device) {
 
 bool VerbsLoop::Run(Task* task) {
   // leases.md, "What a fence is": after ERR alone a packet may still land.
-  for (VerbsQp& qp : task->queues) FailVerbsQueue(qp.get()).IgnoreError();
-  std::vector<VerbsQp> left;
-  for (VerbsQp& qp : task->queues) {
-    ibv_qp* const raw = qp.release();
+  for (VerbsCutQueue& queue : task->queues) FailVerbsQueue(queue.qp.get()).IgnoreError();
+  std::vector<VerbsCutQueue> left;
+  for (VerbsCutQueue& queue : task->queues) {
+    ibv_qp* const raw = queue.qp.release();
     const int error = ibv_destroy_qp(raw);
     if (error == 0) continue;
     Log(LogLevel::kError, fmt::format("rdma: destroy queue pair {}: {}; its memory stays "
                                       "in quarantine",
                                       raw->qp_num, strerrordesc_np(error)));
-    left.emplace_back(raw);
+    left.push_back({std::move(queue.mailbox), VerbsQp(raw)});
   }
   task->queues = std::move(left);
   return task->queues.empty();

@@ -7,12 +7,14 @@
 #include <cstring>
 
 #include "base/fd.h"
+#include "base/random.h"
 #include "rdma/verbs_gid.h"
 
 namespace kvasir {
 namespace {
 
 constexpr uint8_t kHopsMax = 64;
+constexpr uint32_t kPsnMask = (1u << 24) - 1;
 
 ibv_mtu MtuOf(uint32_t bytes) {
   return static_cast<ibv_mtu>(std::bit_width(bytes) - std::bit_width(128u));
@@ -99,6 +101,8 @@ absl::Status ConnectVerbsQueue(ibv_qp* qp, const VerbsDevice& device,
                          peer.address.mtu_bytes));
   return connected.ok() ? connected : absl::UnavailableError(connected.message());
 }
+
+uint32_t RandomVerbsPsn() { return static_cast<uint32_t>(SecureRandom64()) & kPsnMask; }
 
 absl::Status StartVerbsRequests(ibv_qp* qp, const VerbsRequester& requester) {
   ibv_qp_attr attributes{};

@@ -33,8 +33,8 @@ struct VerbsQueueOptions {
   int remote_access = 0;  // what the peer may do: IBV_ACCESS_REMOTE_READ, or _WRITE
 };
 
-// A queue pair in INIT, with one receive posted if asked for: nobody sends, so it
-// completes only when the queue pair fails.
+// A queue pair in INIT, with one receive without memory posted if asked for: nobody may
+// send there, so it completes only when the queue pair fails.
 absl::StatusOr<VerbsQp> MakeVerbsQueue(const VerbsDevice& device,
                                        const VerbsQueueOptions& options);
 
@@ -49,6 +49,8 @@ struct VerbsPeerQueue {
 // be reached from this device.
 absl::Status ConnectVerbsQueue(ibv_qp* qp, const VerbsDevice& device,
                                const VerbsPeerQueue& peer);
+// A sequence number to begin with that nobody can foresee, 24 bits.
+uint32_t RandomVerbsPsn();
 // RTR to RTS: from here on it also asks.
 struct VerbsRequester {
   uint32_t psn = 0;        // of the first packet that goes out

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "absl/hash/hash.h"
@@ -12,6 +13,11 @@
 #include "rdma/verbs_wire.h"
 
 namespace kvasir {
+namespace {
+
+constexpr std::chrono::milliseconds kMessageWaitMax{10};
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<VerbsServer>> VerbsServer::Create(const Options& options) {
   if (options.loops == 0) return absl::InvalidArgumentError("start rdma server: 0 loops");
@@ -19,9 +25,10 @@ absl::StatusOr<std::unique_ptr<VerbsServer>> VerbsServer::Create(const Options& 
       OpenVerbsRails(options.devices);
   if (!rails.ok()) return rails.status();
   std::vector<std::unique_ptr<VerbsLoop>> loops;
-  while (loops.size() < options.loops) {
+  while (loops.size() < 2 * options.loops) {
     absl::StatusOr<std::unique_ptr<VerbsLoop>> loop =
-        VerbsLoop::Make(*rails, /*watches_devices=*/loops.empty());
+        VerbsLoop::Make(*rails, {.watches_devices = loops.empty(),
+                                 .solicited_only = loops.size() >= options.loops});
     if (!loop.ok()) return loop.status();
     loops.push_back(*std::move(loop));
   }
@@ -55,15 +62,22 @@ std::vector<VerbsPort> VerbsServer::ports() const {
   return ports;
 }
 
-// All of them may be on one loop, with two queue pairs a lane.
-size_t VerbsServer::lanes_max() const { return loops_[0]->queues_max() / 2; }
+// All of them may be on one loop, with the completions of as many that are gone. The most
+// that a lane may have on one rail's queue are those of a receive and of answers.
+size_t VerbsServer::lanes_max() const {
+  return loops_[0]->completions_max() / (2 * (1 + kVerbsAnswersMax));
+}
 
 absl::Status VerbsServer::Export(const Region& region) {
   return exports_.Add(region, options_.registrar);
 }
 
-size_t VerbsServer::LoopOf(const SessionId& session) const {
-  return absl::HashOf(session) % loops_.size();
+VerbsLoop& VerbsServer::LoopOf(const SessionId& session) const {
+  return *loops_[absl::HashOf(session) % options_.loops];
+}
+
+VerbsLoop& VerbsServer::MessageLoopOf(const SessionId& session) const {
+  return *loops_[options_.loops + absl::HashOf(session) % options_.loops];
 }
 
 absl::StatusOr<std::string> VerbsServer::Accept(SessionId session, LaneId lane,
@@ -76,7 +90,7 @@ absl::StatusOr<std::string> VerbsServer::Accept(SessionId session, LaneId lane,
   absl::Status last;
   for (size_t i = 0; i < rails; ++i) {
     const VerbsRail& asked = decoded->rails[i];
-    absl::StatusOr<VerbsRail> rail = AcceptRail(i, LoopOf(session), asked, &queues);
+    absl::StatusOr<VerbsRail> rail = AcceptRail({session, lane}, i, asked, &queues);
     if (absl::IsUnavailable(rail.status())) {
       last = rail.status();
       Log(LogLevel::kWarning,
@@ -88,13 +102,16 @@ absl::StatusOr<std::string> VerbsServer::Accept(SessionId session, LaneId lane,
   }
   if (queues.empty()) return last;
   offer.regions = exports_.Offer(rails);
+  offer.takes_messages =
+      std::any_of(queues.begin(), queues.end(),
+                  [](const VerbsLaneTable::Queue& queue) { return queue.mail != nullptr; });
   absl::Status added = lanes_.Add(session, lane, std::move(queues));
   if (!added.ok()) return added;
   return EncodeVerbsOffer(offer);
 }
 
 absl::StatusOr<VerbsRail> VerbsServer::AcceptRail(
-    size_t rail, size_t loop, const VerbsRail& hello,
+    const LaneName& name, size_t rail, const VerbsRail& hello,
     std::vector<VerbsLaneTable::Queue>* queues) {
   const VerbsDevice& device = *rails_[rail];
   VerbsRail offered = device.address();
@@ -105,34 +122,67 @@ absl::StatusOr<VerbsRail> VerbsServer::AcceptRail(
   }
   offered.mtu_bytes = std::min(offered.mtu_bytes, hello.mtu_bytes);
   offered.reads_max = std::min(device.limits().reads_in, hello.reads_max);
+  offered.read_psn = RandomVerbsPsn();
   std::vector<VerbsLaneTable::Queue> made;
   for (const Access access : {Access::kRead, Access::kWrite}) {
-    const bool reads = access == Access::kRead;
-    const uint64_t tag = lanes_.NewTag();
-    absl::StatusOr<VerbsQp> qp = MakeVerbsQueue(
-        device, {.cq = loops_[loop]->cq(rail),
-                 .tag = tag,
-                 .with_receive = true,
-                 .remote_access = reads ? IBV_ACCESS_REMOTE_READ : IBV_ACCESS_REMOTE_WRITE});
-    if (!qp.ok()) return qp.status();
-    VerbsPeerQueue peer{.address = hello,
-                        .qp = reads ? hello.read_qp : hello.write_qp,
-                        .psn = reads ? hello.read_psn : hello.write_psn,
-                        .reads_max = reads ? offered.reads_max : 0};
-    peer.address.mtu_bytes = offered.mtu_bytes;
-    absl::Status connected = ConnectVerbsQueue(qp->get(), device, peer);
-    if (!connected.ok()) return connected;
-    (reads ? offered.read_qp : offered.write_qp) = (*qp)->qp_num;
-    made.push_back({.access = access, .tag = tag, .qp = *std::move(qp)});
+    absl::StatusOr<VerbsLaneTable::Queue> queue =
+        AcceptQueue(name, rail, access, hello, offered);
+    if (!queue.ok()) return queue.status();
+    (access == Access::kRead ? offered.read_qp : offered.write_qp) = queue->qp->qp_num;
+    made.push_back(*std::move(queue));
   }
   std::move(made.begin(), made.end(), std::back_inserter(*queues));
   return offered;
 }
 
+absl::StatusOr<VerbsLaneTable::Queue> VerbsServer::AcceptQueue(const LaneName& name,
+                                                               size_t rail, Access access,
+                                                               const VerbsRail& hello,
+                                                               const VerbsRail& offered) {
+  const bool reads = access == Access::kRead;
+  VerbsLaneTable::Queue queue{.access = access, .tag = lanes_.NewTag()};
+  if (handler_ && rail == 0 && reads) queue.mailbox = MakeMailbox(rail);
+  const bool messages = queue.mailbox != nullptr;
+  VerbsLoop& loop = messages ? MessageLoopOf(name.session) : LoopOf(name.session);
+  absl::StatusOr<VerbsQp> qp = MakeVerbsQueue(
+      *rails_[rail],
+      {.cq = loop.cq(rail),
+       .sends_max = messages ? kVerbsAnswersMax : 1,
+       .tag = queue.tag,
+       .with_receive = !messages,
+       .remote_access = reads ? IBV_ACCESS_REMOTE_READ : IBV_ACCESS_REMOTE_WRITE});
+  if (!qp.ok()) return qp.status();
+  queue.qp = *std::move(qp);
+  absl::Status ready;
+  if (messages) {
+    queue.mail = std::make_shared<VerbsLaneMail>(name.session, name.lane, queue.tag);
+    ready = queue.mail->Open(queue.qp.get(), queue.mailbox.get());
+  }
+  VerbsPeerQueue peer{.address = hello,
+                      .qp = reads ? hello.read_qp : hello.write_qp,
+                      .psn = reads ? hello.read_psn : hello.write_psn,
+                      .reads_max = reads ? offered.reads_max : 0};
+  peer.address.mtu_bytes = offered.mtu_bytes;
+  if (ready.ok()) ready = ConnectVerbsQueue(queue.qp.get(), *rails_[rail], peer);
+  if (ready.ok() && messages) {
+    ready = StartVerbsRequests(queue.qp.get(), {.psn = offered.read_psn, .reads_max = 0});
+  }
+  if (!ready.ok()) return ready;
+  return queue;
+}
+
+std::unique_ptr<VerbsMailbox> VerbsServer::MakeMailbox(size_t rail) const {
+  absl::StatusOr<std::unique_ptr<VerbsMailbox>> mailbox = VerbsMailbox::Make(*rails_[rail]);
+  if (mailbox.ok()) return *std::move(mailbox);
+  Log(LogLevel::kWarning, fmt::format("rdma: a lane carries no messages: {}",
+                                      std::string(mailbox.status().message())));
+  return nullptr;
+}
+
 void VerbsServer::Fence(const FenceTarget& target, absl::AnyInvocable<void() &&> done) {
-  std::vector<VerbsQp> queues = lanes_.Take(target);
+  std::vector<VerbsCutQueue> queues = lanes_.Take(target);
   if (queues.empty()) return std::move(done)();
-  loops_[LoopOf(target.session)]->Submit({.queues = std::move(queues), .done = std::move(done)});
+  LoopOf(target.session).Submit({.queues = std::move(queues), .done = std::move(done)});
 }
 
 void VerbsServer::OnGranted(Access access, uint64_t size_bytes) {
@@ -142,11 +192,37 @@ void VerbsServer::OnGranted(Access access, uint64_t size_bytes) {
 }
 
 void VerbsServer::Poll(size_t loop, std::chrono::milliseconds wait_max) {
-  loops_[loop]->Poll(wait_max, [this](uint64_t tag) {
-    if (!lanes_.Trip(tag)) return;
-    Log(LogLevel::kWarning,
-        "rdma: a NIC has refused a client's request and stopped its queue pair");
-  });
+  // An event may stay away (kAwaitMax in verbs_lane.cc), and somebody waits for the answer.
+  const bool awaited = loop >= options_.loops && lanes_.lanes() > 0;
+  loops_[loop]->Poll(awaited ? std::min(wait_max, kMessageWaitMax) : wait_max,
+                     [this](const ibv_wc& completion) { OnCompletion(completion); });
+}
+
+void VerbsServer::OnCompletion(const ibv_wc& completion) {
+  const uint64_t tag = completion.wr_id & ~kVerbsReplyBit;
+  const bool good = completion.status == IBV_WC_SUCCESS;
+  const std::shared_ptr<VerbsLaneMail> mail = good ? lanes_.MailOf(tag) : nullptr;
+  if ((completion.wr_id & kVerbsReplyBit) == 0) {
+    if (mail != nullptr) return OnMessage(mail, completion.byte_len);
+  } else if (good) {
+    if (mail != nullptr) mail->OnArrived();
+    return;
+  } else if (completion.status != IBV_WC_WR_FLUSH_ERR) {
+    return lanes_.Lose(tag);
+  }
+  // A receive that came back, or an answer that was flushed: a refusal may come while a
+  // message is being answered, and no receive is posted.
+  if (!lanes_.Trip(tag)) return;
+  Log(LogLevel::kWarning,
+      "rdma: a NIC has refused a client's request and stopped its queue pair");
+}
+
+void VerbsServer::OnMessage(const std::shared_ptr<VerbsLaneMail>& mail, size_t bytes) {
+  const std::optional<std::string> message = mail->Take(bytes);
+  if (!message.has_value()) return;
+  messages_.fetch_add(1, std::memory_order_relaxed);
+  handler_(mail->session(), mail->lane(), *message,
+           [mail](std::string_view answer) { return mail->Reply(answer); });
 }
 
 TransportStats VerbsServer::stats() const {
@@ -158,7 +234,8 @@ TransportStats VerbsServer::stats() const {
           .written_bytes_total = read(writes_.bytes),
           .read_ops_total = read(reads_.blocks),
           .written_ops_total = read(writes_.blocks),
-          .refused_frames_total = lanes_.refusals()};
+          .refused_frames_total = lanes_.refusals(),
+          .messages_total = read(messages_)};
 }
 
 }  // namespace kvasir

@@ -16,7 +16,7 @@ namespace kvasir {
 namespace {
 
 constexpr std::string_view kHelloMagic = "KVH1";
-constexpr std::string_view kOfferMagic = "KVO1";
+constexpr std::string_view kOfferMagic = "KVO2";
 constexpr uint32_t kNumberMax = (1u << 24) - 1;  // of a queue pair or a packet
 constexpr uint32_t kReadsMax = 255;
 constexpr uint64_t kChunkUnitBytes = kGiB;
@@ -24,7 +24,7 @@ constexpr uint64_t kChunkUnitBytes = kGiB;
 constexpr size_t kRailBytes = 16 + 2 + 2 + 2 + 4 * 4;
 constexpr size_t kRegionBytes = 4 + 3 * 8;
 constexpr size_t kOfferBytesMax =
-    4 + 2 + 16 + 8 + kVerbsRailsMax * kRailBytes +
+    4 + 3 + 16 + 8 + kVerbsRailsMax * kRailBytes +
     kVerbsRegionsMax * (kRegionBytes + kVerbsRailsMax * kVerbsChunksMax * 8);
 static_assert(kOfferBytesMax <= kMaxEndpointBytes);
 
@@ -167,6 +167,7 @@ std::string EncodeVerbsOffer(const VerbsOffer& offer) {
   Writer writer(kOfferMagic);
   writer.PutBytes(offer.session.ToBytes());
   writer.Put(static_cast<uint64_t>(offer.lane));
+  writer.Put(static_cast<uint8_t>(offer.takes_messages ? 1 : 0));
   PutRails(offer.rails, &writer);
   writer.Put(static_cast<uint8_t>(offer.regions.size()));
   for (const VerbsRegion& region : offer.regions) {
@@ -185,6 +186,9 @@ absl::StatusOr<VerbsOffer> DecodeVerbsOffer(std::string_view bytes) {
   if (!id.ok()) return id.status();
   offer.session = *id;
   offer.lane = LaneId{reader.Get<uint64_t>()};
+  const uint8_t takes_messages = reader.Get<uint8_t>();
+  if (takes_messages > 1) return NotOne("offer");
+  offer.takes_messages = takes_messages == 1;
   if (!GetRails(&reader, &offer.rails)) return NotOne("offer");
   const size_t regions = reader.Get<uint8_t>();
   if (regions > kVerbsRegionsMax) return NotOne("offer");

@@ -68,6 +68,8 @@ struct VerbsRegion {
 struct VerbsOffer {
   SessionId session;
   LaneId lane{};
+  // Messages go to the queue pair for READs of rail 0.
+  bool takes_messages = false;
   std::vector<VerbsRail> rails;  // rails[i] is to talk to rails[i] of the hello
   std::vector<VerbsRegion> regions;
 };

@@ -23,7 +23,7 @@ std::string MessageOf(const absl::Status& status) {
 // Pinning pages is bound by the kernel, a few of its threads' worth at a time.
 constexpr size_t kRegisteringThreads = 4;
 constexpr size_t kMaxJobs = 2 * kVerbsChunksMax * kVerbsRailsMax;
-// They make and destroy queue pairs, and move nothing.
+// So many take queue pairs away, and as many take messages; none moves bytes.
 constexpr size_t kRdmaLoopsMax = 2;
 
 // What every maker needs.

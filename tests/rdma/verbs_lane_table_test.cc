@@ -20,7 +20,8 @@ class VerbsLaneTableTest : public testing::Test {
   std::pair<uint64_t, uint64_t> AddLane(SessionId session, LaneId lane) {
     std::vector<VerbsLaneTable::Queue> queues;
     for (const Access access : {Access::kRead, Access::kWrite}) {
-      queues.push_back({.access = access, .tag = table_.NewTag(), .qp = fake_.Make()});
+      queues.push_back({.access = access, .tag = table_.NewTag()});
+      queues.back().qp = fake_.Make();
     }
     const std::pair tags(queues[0].tag, queues[1].tag);
     added_ = table_.Add(session, lane, std::move(queues));
@@ -83,6 +84,14 @@ TEST_F(VerbsLaneTableTest, AQueueTripsOnceAndAFencedOneNever) {
   EXPECT_EQ(table_.Take({.session = kSession}).size(), 2u);
   EXPECT_FALSE(table_.Trip(writes));
   EXPECT_EQ(table_.refusals(), 1u);
+}
+
+TEST_F(VerbsLaneTableTest, WhatComesBackOfAQueueWhosePeerIsLostIsNoRefusal) {
+  const auto [reads, writes] = AddLane(kSession, LaneId{1});
+  table_.Lose(reads);
+  EXPECT_FALSE(table_.Trip(reads));
+  EXPECT_TRUE(table_.Trip(writes));
+  EXPECT_EQ(table_.Take({.session = kSession}).size(), 2u);
 }
 
 TEST_F(VerbsLaneTableTest, ASessionIsToldOnceWhenItsRefusalsAreTooMany) {

@@ -20,16 +20,16 @@ class VerbsLoopTest : public testing::Test {
  protected:
   void Fence(const std::string& name, size_t queues) {
     VerbsLoop::Task task{.queues = {}, .done = [this, name] { done_.push_back(name); }};
-    for (size_t i = 0; i < queues; ++i) task.queues.push_back(fake_.Make());
+    for (size_t i = 0; i < queues; ++i) task.queues.push_back({nullptr, fake_.Make()});
     loop_->Submit(std::move(task));
   }
   void Poll() {
-    loop_->Poll(std::chrono::milliseconds(0), [](uint64_t) { FAIL(); });
+    loop_->Poll(std::chrono::milliseconds(0), [](const ibv_wc&) { FAIL(); });
   }
 
   FakeQueuePairs fake_;
   std::vector<std::string> done_;
-  std::unique_ptr<VerbsLoop> loop_ = *VerbsLoop::Make({}, /*watches_devices=*/true);
+  std::unique_ptr<VerbsLoop> loop_ = *VerbsLoop::Make({}, {.watches_devices = true});
 };
 
 TEST_F(VerbsLoopTest, AFenceStopsAndDestroysItsQueuesInAPollAndThenIsDone) {

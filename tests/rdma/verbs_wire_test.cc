@@ -33,7 +33,8 @@ VerbsRegion RegionOf(uint64_t size_bytes, uint64_t chunk_bytes, size_t rails) {
 }
 
 VerbsOffer LargestOffer() {
-  VerbsOffer offer{.session = {.high = 1, .low = 2}, .lane = LaneId{3}};
+  VerbsOffer offer{
+      .session = {.high = 1, .low = 2}, .lane = LaneId{3}, .takes_messages = true};
   for (uint32_t i = 0; i < kVerbsRailsMax; ++i) offer.rails.push_back(RailOf(i));
   for (size_t i = 0; i < kVerbsRegionsMax; ++i) {
     offer.regions.push_back(RegionOf(kVerbsChunksMax * kGiB, kGiB, kVerbsRailsMax));
@@ -56,6 +57,7 @@ TEST(VerbsWire, TheLargestOfferFitsAndComesBack) {
   ASSERT_TRUE(decoded.ok()) << decoded.status();
   EXPECT_EQ(decoded->session, offer.session);
   EXPECT_EQ(decoded->lane, offer.lane);
+  EXPECT_TRUE(decoded->takes_messages);
   EXPECT_EQ(decoded->rails, offer.rails);
   ASSERT_EQ(decoded->regions.size(), kVerbsRegionsMax);
   EXPECT_EQ(decoded->regions[1].id, RegionId{7});
