@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/rules.h"
 #include "base/status_reason.h"
+#include "client/message_stream.h"
 
 namespace kvasir {
 namespace {
@@ -107,6 +108,10 @@ absl::StatusOr<std::unique_ptr<LaneClient>> LaneClient::Open(
   }
   if (!path.ok()) return path.status();
   lane->lane_ = *std::move(path);
+  if (lane->lane_->carries_messages()) {
+    lane->stream_ = std::make_unique<MessageStream>(std::move(lane->stream_),
+                                                    lane->lane_.get(), clock);
+  }
   return lane;
 }
 

@@ -149,7 +149,7 @@ class LaneClient {
   const Options options_;
   const Clock* const clock_;
   const TransportKind transport_kind_;
-  const std::unique_ptr<ControlStream> stream_;
+  std::unique_ptr<ControlStream> stream_;
   std::unique_ptr<Lane> lane_;  // set once open
   LaneId id_{};
   bool stream_usable_ = true;

@@ -9,34 +9,10 @@
 #include "base/status_reason.h"
 #include "proto/codec.h"
 #include "proto/grpc_status.h"
+#include "service/lane_method.h"
 
 namespace kvasir {
 namespace {
-
-Method MethodOf(v1::LaneRequest::RequestCase request) {
-  switch (request) {
-    case v1::LaneRequest::kOpen:
-      return Method::kOpenLane;
-    case v1::LaneRequest::kLookup:
-      return Method::kLookup;
-    case v1::LaneRequest::kGrantReads:
-      return Method::kGrantReads;
-    case v1::LaneRequest::kGrantWrites:
-      return Method::kGrantWrites;
-    case v1::LaneRequest::kCommit:
-      return Method::kCommit;
-    case v1::LaneRequest::kAbort:
-      return Method::kAbort;
-    case v1::LaneRequest::kRemove:
-      return Method::kRemove;
-    case v1::LaneRequest::kUnpinOwner:
-      return Method::kUnpinOwner;
-    case v1::LaneRequest::kRelease:
-    case v1::LaneRequest::REQUEST_NOT_SET:  // carries releases only
-      return Method::kRelease;
-  }
-  return Method::kRelease;
-}
 
 absl::Status BadRequest(const char* message) {
   return WithReason(absl::InvalidArgumentError(message), kReasonBadRequest);
@@ -109,7 +85,7 @@ void LaneStream::AnswerLast() {
 
 absl::AnyInvocable<void() &&> LaneStream::Handle(const v1::LaneRequest& request) {
   const Instant begin = clock_->Now();
-  const Method method = MethodOf(request.request_case());
+  const Method method = MethodOf(request);
   absl::AnyInvocable<void() &&> after_reply;
   if (lane_ == LaneId{}) {
     Open(request.open());
@@ -118,10 +94,7 @@ absl::AnyInvocable<void() &&> LaneStream::Handle(const v1::LaneRequest& request)
   } else {
     core_->Handle(session_, lane_, request, &response_, &after_reply);
   }
-  const absl::StatusCode code = response_.has_error()
-                                    ? ErrorCodeFromWire(response_.error().code())
-                                    : absl::StatusCode::kOk;
-  metrics_->Record(method, clock_->Now() - begin, code);
+  metrics_->Record(method, clock_->Now() - begin, CodeOf(response_));
   return after_reply;
 }
 

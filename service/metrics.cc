@@ -218,6 +218,11 @@ void AddTransports(const NodeStats& stats, Families* to) {
                 "Frames refused: a bad token, range or form.",
                 transport.refused_frames_total, {{"transport", name}});
   });
+  each([to](const std::string& name, const TransportStats& transport) {
+    to->Counter("transport_messages_total",
+                "Requests that came with the blocks' bytes and not over gRPC.",
+                transport.messages_total, {{"transport", name}});
+  });
 }
 
 void AddRails(const NodeStats& stats, Families* to) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <utility>
 
 #include "base/limits.h"
@@ -21,6 +22,8 @@ using std::chrono::milliseconds;
 // Threads of the HTTP server: one accepts, the rest answer.
 constexpr size_t kHttpThreads = 4;
 constexpr size_t kHttpQueueMax = 64;
+// Requests that came as messages and wait for a thread: one a lane.
+constexpr size_t kMessageQueueMax = 4'096;
 // How long a transport's loop may wait for work before it looks whether to stop.
 constexpr milliseconds kPollWait{50};
 // What calls get that are under way when the node stops.
@@ -57,6 +60,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(const Config& config,
                                                   const TierOpener& open_tier) {
   auto node = std::unique_ptr<Node>(new Node(config, std::move(region), clock));
   if (absl::Status started = node->StartTransports(); !started.ok()) return started;
+  node->StartMessages();
   node->StartThreads();
   if (absl::Status started = node->StartServers(); !started.ok()) return started;
   node->OpenTier(open_tier);
@@ -84,8 +88,10 @@ Node::~Node() {
   http_.reset();
   if (grpc_ != nullptr) grpc_->Shutdown(kShutdownPatience);  // Ends lanes and sessions.
   grpc_.reset();
-  tickers_
-      .clear();  // From here on nobody polls, and no fence returns but in the next line.
+  if (messages_ != nullptr) messages_->Drain();  // Each ends within a wait for the disk.
+  // From here on nobody polls, and no fence returns but with the transports' end.
+  tickers_.clear();
+  message_threads_.reset();
   transports_.offered.clear();
   if (tier_ != nullptr) tier_->Stop();
   core_.reset();
@@ -119,6 +125,22 @@ absl::Status Node::StartTransports() {
   view_.data_listen = transports_.data_listen;
   view_.http_listen = config_.http_listen;
   return absl::OkStatus();
+}
+
+void Node::StartMessages() {
+  if (transports_.rails.empty()) return;
+  message_threads_ = std::make_unique<ThreadPool>(
+      ThreadPool::Options{.name = "kv-messages",
+                          .threads = config_.data_loops,
+                          .queue_tasks_max = kMessageQueueMax});
+  messages_ = std::make_unique<LaneMessages>(core_.get(), &requests_, clock_,
+                                             message_threads_.get());
+  for (const auto& transport : transports_.offered) {
+    transport->HandleMessages([this](SessionId session, LaneId lane, std::string_view request,
+                                     ServerTransport::Reply reply) {
+      messages_->Answer(session, lane, request, std::move(reply));
+    });
+  }
 }
 
 void Node::StartThreads() {

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/fd.h"
+#include "base/ids.h"
 #include "base/region.h"
 #include "rdma/token.h"
 #include "rdma/transport.h"
@@ -26,6 +27,7 @@
 #include "service/http_admin.h"
 #include "service/kv_core.h"
 #include "service/kv_service.h"
+#include "service/lane_messages.h"
 #include "service/lease_table.h"
 #include "service/node_tier.h"
 #include "service/node_transports.h"
@@ -40,8 +42,9 @@ namespace kvasir {
 // A running node: owns the memory, the core, the transports, the servers and every
 // thread but gRPC's own. Start brings all of it up; the end of the object takes it down.
 //
-// Threads: one that cranks the reaper, one the evictor, one for each loop of a
-//          transport, four for HTTP. Methods from one thread at a time.
+// Threads: one that cranks the reaper, one the evictor, one for each loop of a transport,
+//          four for HTTP, and with rdma data_loops for puts. Methods from one thread at a
+//          time.
 class Node {
  public:
   // Opens the tier that is below memory; see NodeTier::Opener.
@@ -82,6 +85,8 @@ class Node {
   Node(const Config& config, std::unique_ptr<Region> region, const Clock* clock);
   absl::Status StartTransports();
   absl::Status StartServers();
+  // For a transport whose lanes carry messages, which is rdma.
+  void StartMessages();
   void StartThreads();
   void OpenTier(const TierOpener& open_tier);
   void OnRecovered(const absl::Status& status) ABSL_LOCKS_EXCLUDED(recovered_mu_);
@@ -110,6 +115,8 @@ class Node {
   NodeTransports transports_;
   std::unique_ptr<KvCore> core_;
   RequestMetrics requests_;
+  std::unique_ptr<LaneMessages> messages_;
+  std::unique_ptr<ThreadPool> message_threads_;  // they answer puts
   NodeView view_;
   std::unique_ptr<Admin> admin_;
   std::unique_ptr<KvService> kv_service_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "base/checksum.h"
@@ -54,9 +55,34 @@ class FakeLane final : public Lane {
   }
   bool usable() const override { return usable_; }
 
+  bool carries_messages() const override { return node_->carries_messages; }
+  absl::Status Send(std::string_view request) override {
+    if (!node_->messages.emplace_back().ParseFromString(std::string(request))) {
+      return absl::InternalError("send message: it does not parse");
+    }
+    v1::LaneResponse response;
+    const v1::LaneRequest sent = node_->messages.back();
+    if (absl::Status served = node_->Serve(sent, &response); !served.ok()) {
+      usable_ = false;
+      return served;
+    }
+    answer_ = response.SerializeAsString();
+    if (node_->on_answer) node_->on_answer(&answer_);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::optional<std::string_view>> Receive(Instant until) override {
+    if (node_->answers_late > 0) {
+      --node_->answers_late;
+      node_->clock.Set(until);
+      return std::nullopt;
+    }
+    return answer_;
+  }
+
  private:
   FakeNode* const node_;
   bool usable_ = true;
+  std::string answer_;
 };
 
 class FakeRegion final : public MemoryRegion {

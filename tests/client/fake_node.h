@@ -59,6 +59,12 @@ class FakeNode {
   std::function<void(std::span<Transfer>)> on_moved;
   // Why lanes cannot be opened.
   absl::Status connect_status;
+  // Lanes carry messages. Of `requests`, those that came as such; how many Receives end
+  // without the answer first; what may change its bytes.
+  bool carries_messages = false;
+  std::vector<v1::LaneRequest> messages;
+  int answers_late = 0;
+  std::function<void(std::string*)> on_answer;
   // Slices must lie in memory that was registered, as with a NIC.
   bool needs_registration = false;
 

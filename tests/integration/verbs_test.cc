@@ -2,15 +2,19 @@
 // that has some, or the words that both find where there is none.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
+#include <chrono>
 #include <cstdint>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "client/client.h"
 #include "tests/integration/cli_process.h"
 #include "tests/rdma/verbs_ends.h"
 #include "tests/support/server_process.h"
@@ -95,6 +99,49 @@ TEST_F(VerbsIntegration, ATraceIsReplayedAndEveryByteIsRight) {
   EXPECT_EQ(report["mismatches"], 0) << report;
   EXPECT_EQ(report["put_failures"], 0) << report;
   EXPECT_EQ(report["bytes_verified"], report["bytes_got"]);
+}
+
+TEST_F(VerbsIntegration, GetsAndPutsAskBesideTheirBytesAndRemovalsOverGrpc) {
+  const auto messages = [this] {
+    return Metrics().value("transport_messages_total{transport=\"rdma\"}", -1.0);
+  };
+  std::ofstream(Path("in"), std::ios::binary) << std::string(100'000, 'x');
+  const double before = messages();
+  EXPECT_EQ(Over({"put", "asked", Path("in")})["transport"], "rdma");
+  const double put = messages();
+  EXPECT_GE(put, before + 2);  // a grant and a commit
+  EXPECT_EQ(Over({"get", "asked", Path("out")})["transport"], "rdma");
+  const double got = messages();
+  EXPECT_GT(got, put);
+  EXPECT_EQ(Kvasir({"rm", "asked"}).exit_code, 0);
+  EXPECT_EQ(messages(), got);
+}
+
+// The NIC alone would tell of it 1.7 s after the next request, and of an answer that does not
+// come never.
+TEST_F(VerbsIntegration, AGetFromAServerThatWasKilledIsAMissLongBeforeItsDeadline) {
+  auto server = ServerProcess::Start(
+      {.flags = {"--transport=rdma", "--rdma_device=" + Joined(ends_.left)}});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto client = Client::Connect({.nodes = {(*server)->listen()},
+                                       .transport = TransportChoice::kRdma,
+                                       .timeout = std::chrono::minutes(2),
+                                       .connect_timeout = std::chrono::minutes(1),
+                                       .rdma_device = Joined(ends_.right)});
+  ASSERT_TRUE(client.ok()) << client.status();
+  std::string bytes(100'000, 'x'), got(bytes.size(), '.');
+  const std::span<const std::byte> payload = std::as_bytes(std::span(bytes));
+  const std::span<std::byte> target = std::as_writable_bytes(std::span(got));
+  const PutItem put{"key", std::span(&payload, 1), {}};
+  const GetItem get{"key", std::span(&target, 1)};
+  ASSERT_TRUE((*client)->Put(std::span(&put, 1), {})[0].ok());
+  ASSERT_TRUE((*client)->Get(std::span(&get, 1), {})[0].ok());
+  EXPECT_EQ(got, bytes);
+  (*server)->Signal(SIGKILL);
+  ASSERT_TRUE((*server)->WaitForExit().ok());
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_TRUE(absl::IsNotFound((*client)->Get(std::span(&get, 1), {})[0]));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::minutes(1));
 }
 
 TEST_F(VerbsIntegration, TheBenchmarkRuns) {
