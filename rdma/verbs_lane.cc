@@ -181,13 +181,27 @@ absl::Status VerbsLane::Send(std::string_view request) {
 
 absl::StatusOr<std::optional<std::string_view>> VerbsLane::Receive(Instant until) {
   if (!usable_) return absl::UnavailableError("receive message: this lane is closed");
-  const absl::Status exchanged = Exchange(until);
-  if (absl::IsDeadlineExceeded(exchanged)) return std::nullopt;
+  const VerbsClientRail& rail = *mail_rail();
+  absl::Status exchanged = Exchange(until);
+  if (absl::IsDeadlineExceeded(exchanged)) {
+    if (rail.requests_in_flight() == 0) exchanged = AskForLife();
+    if (absl::IsDeadlineExceeded(exchanged) || exchanged.ok()) return std::nullopt;
+  }
   if (!exchanged.ok()) {
     Abandon(exchanged);
     return absl::UnavailableError(exchanged.message());
   }
-  return mail_rail()->answer();
+  return rail.answer();
+}
+
+absl::Status VerbsLane::AskForLife() {
+  const absl::StatusOr<VerbsPlace> place =
+      FindVerbsPlace(parts_.offer.regions, parts_.offer.regions[0].id, 0);
+  if (!place.ok()) return place.status();
+  for (size_t rail = 0; rail < parts_.rails.size(); ++rail) {
+    if (parts_.rails[rail].get() == mail_rail()) AddFlush(rail, *place);
+  }
+  return PostAll();
 }
 
 bool VerbsLane::busy() const {
@@ -202,11 +216,11 @@ absl::Status VerbsLane::Exchange(Instant deadline) {
   bool armed = false;
   while (busy()) {
     const Instant now = parts_.clock->Now();
-    if (now >= deadline) return absl::DeadlineExceededError("move: deadline");
-    const absl::StatusOr<bool> posted = PostSome();
-    if (!posted.ok()) return posted.status();
     const absl::StatusOr<bool> reaped = ReapSome();
     if (!reaped.ok()) return reaped.status();
+    if (now >= deadline && busy()) return absl::DeadlineExceededError("move: deadline");
+    const absl::StatusOr<bool> posted = PostSome();
+    if (!posted.ok()) return posted.status();
     const bool hashed = plan_.HashNext();
     if (*posted || *reaped || hashed) {
       idle_since = parts_.clock->Now();

@@ -66,6 +66,9 @@ class VerbsLane final : public Lane {
   absl::Status Move(Instant deadline);
   // The rail of messages; null: there is none.
   VerbsClientRail* mail_rail() const;
+  // Asks the queue pair that an answer is to come on, with a READ: one that the server's NIC
+  // has stopped would never say so.
+  absl::Status AskForLife();
   // Until nothing is left to post, to complete or to hash, and no answer is due.
   absl::Status Exchange(Instant deadline);
   // Posts as much as the credits allow. Whether there was anything.

@@ -17,7 +17,13 @@ std::optional<std::string> VerbsLaneMail::Take(size_t bytes) {
 
 bool VerbsLaneMail::Reply(std::string_view answer) {
   absl::MutexLock lock(&mu_);
-  if (qp_ == nullptr || under_way_ == kVerbsAnswersMax) return false;
+  if (qp_ == nullptr) return false;
+  if (under_way_ < kVerbsAnswersMax) return Post(answer);
+  waiting_ = std::string(answer);
+  return true;
+}
+
+bool VerbsLaneMail::Post(std::string_view answer) {
   // First, so that the client's next message finds it.
   if (!mailbox_->PostReceive(qp_, tag_).ok()) return false;
   ++under_way_;
@@ -27,6 +33,10 @@ bool VerbsLaneMail::Reply(std::string_view answer) {
 void VerbsLaneMail::OnArrived() {
   absl::MutexLock lock(&mu_);
   --under_way_;
+  if (qp_ == nullptr || !waiting_.has_value()) return;
+  // A queue pair that takes no requests has failed, and says so by what it flushes.
+  (void)Post(*waiting_);
+  waiting_.reset();
 }
 
 void VerbsLaneMail::Cut() {

@@ -40,9 +40,10 @@ class VerbsLaneMail {
   absl::Status Open(ibv_qp* qp, VerbsMailbox* mailbox) ABSL_LOCKS_EXCLUDED(mu_);
   // A copy of the message whose receive has completed with `bytes`. Empty: cut off.
   std::optional<std::string> Take(size_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
-  // Takes the next message, and sends `answer`. False if the mail is cut off, the queue pair
-  // takes no requests, or the client has not taken kVerbsAnswersMax before: such a one is
-  // not listened to any more. REQUIRES: no more than kLaneMessageBytesMax.
+  // Takes the next message, and sends `answer`; where kVerbsAnswersMax are on their way,
+  // once one of them has arrived, and the client is not listened to until then. False if the
+  // mail is cut off or the queue pair takes no requests. REQUIRES: no more than
+  // kLaneMessageBytesMax.
   bool Reply(std::string_view answer) ABSL_LOCKS_EXCLUDED(mu_);
   // An answer has arrived.
   void OnArrived() ABSL_LOCKS_EXCLUDED(mu_);
@@ -50,6 +51,8 @@ class VerbsLaneMail {
   void Cut() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  bool Post(std::string_view answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   const SessionId session_;
   const LaneId lane_;
   const uint64_t tag_;
@@ -58,6 +61,7 @@ class VerbsLaneMail {
   ibv_qp* qp_ ABSL_GUARDED_BY(mu_) = nullptr;
   VerbsMailbox* mailbox_ ABSL_GUARDED_BY(mu_) = nullptr;
   uint32_t under_way_ ABSL_GUARDED_BY(mu_) = 0;
+  std::optional<std::string> waiting_ ABSL_GUARDED_BY(mu_);  // for an arrival
 };
 
 }  // namespace kvasir

@@ -20,7 +20,8 @@ namespace kvasir {
 inline constexpr uint8_t kVerbsAckTimeout = 16;
 inline constexpr uint8_t kVerbsRetries = 5;
 // "Not ready" is the answer of a peer that lives (one whose own send queue is full, on
-// soft-RoCE); 7 means for ever, which the deadline of the batch bounds.
+// soft-RoCE); 7 means for ever, which the deadline of the batch bounds, and the lane's life
+// the answer to a message.
 inline constexpr uint8_t kVerbsNotReadyRetries = 7;
 inline constexpr uint8_t kVerbsNotReadyTimer = 12;  // 0.64 ms
 

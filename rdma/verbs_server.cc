@@ -24,24 +24,26 @@ absl::StatusOr<std::unique_ptr<VerbsServer>> VerbsServer::Create(const Options& 
   absl::StatusOr<std::vector<std::unique_ptr<VerbsDevice>>> rails =
       OpenVerbsRails(options.devices);
   if (!rails.ok()) return rails.status();
-  std::vector<std::unique_ptr<VerbsLoop>> loops;
-  while (loops.size() < 2 * options.loops) {
-    absl::StatusOr<std::unique_ptr<VerbsLoop>> loop =
-        VerbsLoop::Make(*rails, {.watches_devices = loops.empty(),
-                                 .solicited_only = loops.size() >= options.loops});
+  Loops loops, message_loops;
+  while (loops.size() < options.loops) {
+    auto loop = VerbsLoop::Make(*rails, {.watches_devices = loops.empty()});
+    auto message_loop = VerbsLoop::Make(*rails, {.solicited_only = true});
     if (!loop.ok()) return loop.status();
+    if (!message_loop.ok()) return message_loop.status();
     loops.push_back(*std::move(loop));
+    message_loops.push_back(*std::move(message_loop));
   }
-  return std::unique_ptr<VerbsServer>(
-      new VerbsServer(options, *std::move(rails), std::move(loops)));
+  return std::unique_ptr<VerbsServer>(new VerbsServer(
+      options, *std::move(rails), std::move(message_loops), std::move(loops)));
 }
 
 VerbsServer::VerbsServer(const Options& options,
                          std::vector<std::unique_ptr<VerbsDevice>> rails,
-                         std::vector<std::unique_ptr<VerbsLoop>> loops)
+                         Loops message_loops, Loops loops)
     : options_(options),
       rails_(std::move(rails)),
       exports_(rails_),
+      message_loops_(std::move(message_loops)),
       loops_(std::move(loops)),
       lanes_(lanes_max()) {}
 
@@ -73,11 +75,11 @@ absl::Status VerbsServer::Export(const Region& region) {
 }
 
 VerbsLoop& VerbsServer::LoopOf(const SessionId& session) const {
-  return *loops_[absl::HashOf(session) % options_.loops];
+  return *loops_[absl::HashOf(session) % loops_.size()];
 }
 
 VerbsLoop& VerbsServer::MessageLoopOf(const SessionId& session) const {
-  return *loops_[options_.loops + absl::HashOf(session) % options_.loops];
+  return *message_loops_[absl::HashOf(session) % message_loops_.size()];
 }
 
 absl::StatusOr<std::string> VerbsServer::Accept(SessionId session, LaneId lane,
@@ -192,10 +194,11 @@ void VerbsServer::OnGranted(Access access, uint64_t size_bytes) {
 }
 
 void VerbsServer::Poll(size_t loop, std::chrono::milliseconds wait_max) {
+  const auto completed = [this](const ibv_wc& completion) { OnCompletion(completion); };
+  if (loop < loops_.size()) return loops_[loop]->Poll(wait_max, completed);
   // An event may stay away (kAwaitMax in verbs_lane.cc), and somebody waits for the answer.
-  const bool awaited = loop >= options_.loops && lanes_.lanes() > 0;
-  loops_[loop]->Poll(awaited ? std::min(wait_max, kMessageWaitMax) : wait_max,
-                     [this](const ibv_wc& completion) { OnCompletion(completion); });
+  message_loops_[loop - loops_.size()]->Poll(
+      lanes_.lanes() > 0 ? std::min(wait_max, kMessageWaitMax) : wait_max, completed);
 }
 
 void VerbsServer::OnCompletion(const ibv_wc& completion) {

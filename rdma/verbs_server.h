@@ -68,13 +68,14 @@ class VerbsServer final : public ServerTransport {
   std::vector<SessionId> TakeMisbehaved() override { return lanes_.TakeMisbehaved(); }
   void OnGranted(Access access, uint64_t size_bytes) override;
   void HandleMessages(MessageHandler handler) override { handler_ = std::move(handler); }
-  size_t loops() const override { return loops_.size(); }
+  size_t loops() const override { return loops_.size() + message_loops_.size(); }
   void Poll(size_t loop, std::chrono::milliseconds wait_max) override;
   TransportStats stats() const override;
 
  private:
+  using Loops = std::vector<std::unique_ptr<VerbsLoop>>;
   VerbsServer(const Options& options, std::vector<std::unique_ptr<VerbsDevice>> rails,
-              std::vector<std::unique_ptr<VerbsLoop>> loops);
+              Loops message_loops, Loops loops);
   struct LaneName {
     SessionId session;
     LaneId lane{};
@@ -98,9 +99,10 @@ class VerbsServer final : public ServerTransport {
   const std::vector<std::unique_ptr<VerbsDevice>> rails_;
   VerbsExports exports_;
   MessageHandler handler_;  // empty: lanes carry no messages
-  // A session's lanes are all on one loop, so a fence is one task. The second half are for
-  // messages.
-  std::vector<std::unique_ptr<VerbsLoop>> loops_;
+  // A session's lanes are all on one loop of each, so a fence is one task. What waits to be
+  // destroyed in the second uses queues of the first.
+  const std::vector<std::unique_ptr<VerbsLoop>> message_loops_;
+  const std::vector<std::unique_ptr<VerbsLoop>> loops_;
   VerbsLaneTable lanes_;
   struct Granted {
     std::atomic<uint64_t> blocks{0}, bytes{0};  // relaxed: guard nothing
