@@ -14,8 +14,11 @@ namespace {
 // Of a message that asks for grants: their answers, of at most 500 bytes each (a token, 256
 // bytes of attributes, numbers), fit into another.
 constexpr int kMessageKeysMax = 16;
-// How long to wait for an answer before asking the stream, and again.
+// How long to wait for an answer, at most, before asking the stream, and again.
 constexpr std::chrono::milliseconds kMessagePatience{50};
+
+// A wait is at least so long, as halves of what is left never come to an end.
+constexpr std::chrono::milliseconds kWaitMin{1};
 
 bool FitsMessage(const v1::LaneRequest& request) {
   switch (request.request_case()) {
@@ -34,6 +37,13 @@ bool FitsMessage(const v1::LaneRequest& request) {
       return false;
   }
   return request.ByteSizeLong() <= kLaneMessageBytesMax;
+}
+
+absl::Status Parse(std::string_view bytes, v1::LaneResponse* response) {
+  if (response->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::OkStatus();
+  }
+  return absl::UnavailableError("use control stream: the answer does not parse");
 }
 
 }  // namespace
@@ -56,22 +66,20 @@ absl::Status MessageStream::ExchangeMessages(const v1::LaneRequest& request,
                                              v1::LaneResponse* response, Instant deadline) {
   request.SerializeToString(&message_);
   if (absl::Status sent = lane_->Send(message_); !sent.ok()) return sent;
+  absl::Status hopeless;
   while (true) {
     const Instant now = clock_->Now();
-    if (now >= deadline) {
-      return absl::DeadlineExceededError("use control stream: no answer in time");
-    }
+    // Half of what is left, so that a call of less than the patience asks too.
+    const auto wait = std::min<BootClock::duration>((deadline - now) / 2 + kWaitMin,
+                                                    kMessagePatience);
     const absl::StatusOr<std::optional<std::string_view>> answer =
-        lane_->Receive(std::min(deadline, now + kMessagePatience));
+        lane_->Receive(hopeless.ok() ? std::min(deadline, now + wait) : now);
     if (!answer.ok()) return answer.status();
-    if (answer->has_value()) {
-      const std::string_view bytes = **answer;
-      if (response->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-        return absl::OkStatus();
-      }
-      return absl::UnavailableError("use control stream: the answer does not parse");
-    }
-    if (absl::Status alive = AskStream(deadline); !alive.ok()) return alive;
+    if (answer->has_value()) return Parse(**answer, response);
+    if (!hopeless.ok()) return hopeless;
+    hopeless = clock_->Now() < deadline
+                   ? AskStream(deadline)
+                   : absl::DeadlineExceededError("use control stream: no answer in time");
   }
 }
 

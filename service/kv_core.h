@@ -21,7 +21,8 @@
 #include "storage/tiered_store.h"
 
 // The heart of a node, without gRPC, threads or a clock of its own: sessions, lanes,
-// leases, and the hot calls. KvService feeds it from gRPC; the simulation feeds it from
+// leases, and the hot calls. KvService feeds it from gRPC and
+// LaneMessages from lanes that carry messages; the simulation feeds it from
 // a manual clock and an in-memory network.
 //
 // The rules of docs/leases.md hold here: S1 every call names a session that is live now;
@@ -68,10 +69,10 @@ class KvCore {
   // Fences the lane, then drops what was granted on it. Idempotent.
   void CloseLane(SessionId session, LaneId lane);
 
-  // One request of a lane's control stream (all but `open`). Errors go into
+  // One request of a lane (all but `open`), from its control stream or a message. Errors go into
   // response->error(). `response` may be the one of the exchange before, whose memory is
   // used again. `after_reply`, if set on return, is to be run once the response has been
-  // handed to the stream; null: nothing is pushed.
+  // handed on; null: nothing is pushed.
   void Handle(SessionId session, LaneId lane, const v1::LaneRequest& request,
               v1::LaneResponse* response, absl::AnyInvocable<void() &&>* after_reply);
 

@@ -27,8 +27,8 @@ namespace kvasir {
 // Thread-safe. The core must outlive every answer that waits in it.
 class LaneMessages {
  public:
-  // None owned; all must outlive this, and this every task of the executor. One that is full
-  // leaves a request to the thread that it came on.
+  // None owned; all must outlive Drain. An executor that is full leaves a request to the
+  // thread that it came on.
   LaneMessages(KvCore* core, RequestMetrics* metrics, const Clock* clock, Executor* puts)
       : core_(core), metrics_(metrics), clock_(clock), puts_(puts) {}
 

@@ -59,7 +59,8 @@ class Node {
                                                      std::unique_ptr<Region> region,
                                                      const Clock* clock,
                                                      const TierOpener& open_tier);
-  // Stops at once: cancels calls, fences lanes, frees memory.
+  // Stops at once, or after the second that a message may wait for the disk: cancels calls,
+  // fences lanes, frees memory.
   ~Node();
 
   const NodeView& view() const { return view_; }

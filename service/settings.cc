@@ -309,8 +309,8 @@ constexpr Setting kSettings[] = {
      .print = PrintTransport},
     {.name = "data_loops",
      .value = "NUMBER",
-     .help = "Threads that move block data for each transport that copies (1 to 16). By "
-             "default one a core, at most 4.",
+     .help = "Threads that move block data for each transport that copies, and with rdma as "
+             "many that answer what puts ask (1 to 16). By default one a core, at most 4.",
      .parse =
          [](std::string_view text, const Machine&, Config* config) {
            const absl::StatusOr<int64_t> loops = ParseInteger(text, 1, kMaxDataLoops);

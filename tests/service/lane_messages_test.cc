@@ -165,14 +165,15 @@ TEST_F(LaneMessagesTest, DrainWaitsForWhatWaitsAndLetsNothingIn) {
   PutBelow("k");
   Ask(ReadRequest("k"));
   SendBytes(ReadRequest("k", 500).SerializeAsString());
-  std::atomic<bool> drained = false;
-  std::thread draining([&] {
+  std::atomic<int> left = 1;
+  std::thread waiting([&] {
     messages_.Drain();
-    drained = true;
+    EXPECT_EQ(left, 0);
   });
-  EXPECT_FALSE(drained);
+  std::this_thread::yield();
+  left = 0;
   node_.Pass(std::chrono::milliseconds(500));
-  draining.join();
+  waiting.join();
   EXPECT_EQ(answers_.size(), 2u);
   SendBytes(ReadRequest("k").SerializeAsString());
   EXPECT_EQ(answers_.size(), 2u);
