@@ -15,7 +15,7 @@
 namespace kvasir {
 namespace {
 
-constexpr std::chrono::milliseconds kMessageWaitMax{10};
+constexpr std::chrono::milliseconds kMessageWaitMax{25};
 
 }  // namespace
 

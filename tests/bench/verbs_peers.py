@@ -24,13 +24,14 @@ import sys
 import tempfile
 import time
 
-from verbs_bench import (ROUNDS, SECONDS_MAX, SMALL_BYTES, Server, bandwidth, bench_command,
-                         check, ratio, run)
+from verbs_bench import (SECONDS_MAX, SMALL_BYTES, Server, bandwidth, bench_command, check,
+                         ratio, run)
 
 HERE = pathlib.Path(os.path.realpath(__file__)).parent
 CLIENTS = HERE / "verbs_peer_clients.py"
 WHEELS = sys.argv[2]
 BATCH_BLOCKS = 16
+ROUNDS = 5
 BLOCK_BYTES = 1 << 20
 SERVICE_PORT = 22345
 MANAGE_PORT = 22346
